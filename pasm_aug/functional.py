@@ -71,11 +71,10 @@ def _per_channel(value: Sequence[float], channels: int) -> list[float]:
     return list(value) * (channels // len(value))
 
 
-def canonical(image: Picture) -> np.ndarray:
-    """The image as contiguous uint8 (C, H, W) with C = 1 or 3: the form in which pictures are mined and compared.
+def as_uint8(image: Picture) -> np.ndarray:
+    """The image as contiguous uint8 (C, H, W) with C = 1 or 3: the pixel space in which pictures are mined.
 
-    Palette, LA and CMYK pictures become RGB, alpha is dropped, three equal channels count as one, and floats in
-    [0, 1] are ``round(255 x)``; so the same picture gets the same form by whichever route it came.
+    Palette, LA and CMYK pictures become RGB, alpha is dropped and floats in [0, 1] are ``round(255 x)``.
 
     Args:
         image: PIL image of any mode; or tensor or array of shape (C, H, W) or (H, W), uint8 or floating in [0, 1].
@@ -89,10 +88,15 @@ def canonical(image: Picture) -> np.ndarray:
         raise ValueError(f"image must not be empty, got shape {tuple(array.shape)}")
     if array.shape[0] not in (1, 2, 3, 4):
         raise ValueError(f"image must have 1 to 4 channels, got shape {tuple(array.shape)}")
-    array = array[:3] if array.shape[0] >= 3 else array[:1]
+    return np.ascontiguousarray(array[:3] if array.shape[0] >= 3 else array[:1])
+
+
+def canonical(image: Picture) -> np.ndarray:
+    """:func:`as_uint8`, with three equal channels counted as one: the form in which pictures are compared."""
+    array = as_uint8(image)
     if array.shape[0] == 3 and np.array_equal(array[0], array[1]) and np.array_equal(array[0], array[2]):
-        array = array[:1]
-    return np.ascontiguousarray(array)
+        array = np.ascontiguousarray(array[:1])
+    return array
 
 
 def _from_pil(image: PIL.Image.Image) -> np.ndarray:

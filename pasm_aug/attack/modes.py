@@ -1,0 +1,152 @@
+"""The ways to search a batch of images: try everything, rank by a gradient, evolve.
+
+Each proposes candidates to a :class:`Batch`, which scores them once, keeps the book and counts the cost.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pasm_aug.attack.candidates import constant_images, corner_colours, linear_scores, pick_candidates
+from pasm_aug.attack.ledger import Ledger, Ranking, spread
+from pasm_aug.attack.teacher import Gradient, TeacherObjective
+
+_BLOCK = 1 << 14  # candidates that an exhaustive search writes down at a time
+
+
+class Batch:
+    """Those images of a batch that are searched together, with their ledger and costs.
+
+    Args:
+        images: (B, C, H, W) uint8. target, keys: (B,), attacked classes and names of the random streams.
+        rows: (n,) the images that take part; the arrays below and the methods count them from 0 to n − 1.
+
+    Attributes:
+        queries, forwards: (n,) candidates asked for and forward-equivalents spent.
+    """
+
+    def __init__(
+        self,
+        objective: TeacherObjective,
+        images: Tensor,
+        target: NDArray[np.int64],
+        keys: NDArray[np.int64],
+        rows: NDArray[np.int64],
+    ) -> None:
+        self.objective, self.images, self.target, self.keys, self.rows = objective, images, target, keys, rows
+        self.count = len(rows)
+        self.channels, self.height, self.width = images.shape[1:]
+        self.ledger = Ledger(self.height, self.width, self.channels)
+        self.queries = np.zeros(self.count, dtype=np.int64)
+        self.forwards = np.zeros(self.count)
+
+    def evaluate(self, xy: NDArray[np.int64], colour: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Scores (n, M) of M candidates per image, ``xy`` (n, M, 2) and ``colour`` (n, M, C)."""
+        return self._score(self.ledger.encode(np.arange(self.count)[:, None], xy, colour))
+
+    def _score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        new = self.ledger.missing(codes)
+        image, xy, colour = self.ledger.decode(new)
+        self.ledger.add(new, *self.objective.evaluate(self.images, self.target, self.rows[image], xy, colour))
+        self.queries += np.bincount(self.ledger.decode(codes.ravel())[0], minlength=self.count)
+        self.forwards += np.bincount(image, minlength=self.count)
+        return self.ledger.scores(codes)
+
+    def places(self, image: int, count: int, min_distance: int) -> Ranking:
+        """The ``count`` best places of an image, best first; places never tried fill up where too few were."""
+        ranking = self.ledger.ranking(image)
+        if len(ranking.xy) < count:
+            self._try_more(image, ranking, count - len(ranking.xy))
+            ranking = self.ledger.ranking(image)
+        chosen = np.sort(spread(ranking.xy, count, min_distance))
+        return Ranking(*(column[chosen] for column in vars(ranking).values()))
+
+    def _try_more(self, image: int, ranking: Ranking, count: int) -> None:
+        tried = ranking.xy[:, 1] * self.width + ranking.xy[:, 0]
+        place = np.setdiff1d(np.arange(self.height * self.width), tried)[:count]
+        xy = np.stack([place % self.width, place // self.width], axis=1)
+        pixels = self.images[self.rows[image]].cpu().numpy()[:, xy[:, 1], xy[:, 0]].T
+        farthest = np.where(pixels < 128, 255, 0).astype(np.uint8)
+        self._score(self.ledger.encode(np.full(len(place), image), xy, farthest))
+
+
+def exhaust(batch: Batch) -> None:
+    """Try every position with every corner of the colour cube: H · W · 2^C queries an image."""
+    corners = corner_colours(batch.channels)
+    pixels = batch.height * batch.width
+    step = max(1, _BLOCK // (batch.count * len(corners)))
+    for start in range(0, pixels, step):
+        place = np.repeat(np.arange(start, min(start + step, pixels)), len(corners))
+        xy = np.stack([place % batch.width, place // batch.width], axis=1)
+        colour = np.tile(corners, (len(place) // len(corners), 1))
+        shape = (batch.count, len(place))
+        batch.evaluate(np.broadcast_to(xy, (*shape, 2)), np.broadcast_to(colour, (*shape, batch.channels)))
+
+
+def seeds_per_image(batch: Batch, candidates: int) -> int:
+    """``candidates``, or as many as every image of this size has: a pixel may lie in a corner already."""
+    return min(candidates, batch.height * batch.width * (2**batch.channels - 1))
+
+
+def first_order(
+    batch: Batch, gradient: Gradient, candidates: int, points: int, min_distance: int
+) -> NDArray[np.float64]:
+    """Score the best first-order candidates of each image exactly.
+
+    Returns:
+        Their genes (n, candidates, 2 + C), best first: the pixel's centre and its colour.
+    """
+    corners = corner_colours(batch.channels)
+    inputs = batch.objective.to_input(constant_images(corners, batch.height, batch.width))
+    count = seeds_per_image(batch, candidates)
+    picked = np.empty((batch.count, count), dtype=np.int64)
+    for image, row in enumerate(batch.rows):
+        scores = linear_scores(batch.images[row].cpu().numpy(), gradient.inputs[row], gradient.slopes[row], inputs)
+        picked[image] = pick_candidates(scores, batch.width, len(corners), count, points, min_distance)
+    place, corner = np.divmod(np.sort(picked, axis=1), len(corners))
+    xy, colour = np.stack([place % batch.width, place // batch.width], axis=-1), corners[corner]
+    order = batch.evaluate(xy, colour).argsort(axis=1, kind="stable")[..., None]
+    genes = np.concatenate([xy + 0.5, colour], axis=-1)
+    return np.take_along_axis(genes, order, axis=1)
+
+
+def evolve(
+    batch: Batch,
+    population_size: int,
+    generations: int,
+    *,
+    strategy: str,
+    mutation: float,
+    seed: int,
+    seeds: NDArray[np.float64] | None = None,
+) -> None:
+    """Differential evolution from Su et al.'s initial population, or one that holds ``seeds`` scored before."""
+    from pasm_aug.attack.evolution import DifferentialEvolution  # numba takes a second to load: only who evolves waits
+
+    bounds = [(0, batch.width), (0, batch.height), *[(0, 255)] * batch.channels]
+    evolution = DifferentialEvolution(
+        bounds,
+        batch.keys[batch.rows],
+        population_size=population_size,
+        mutation=mutation,
+        strategy=strategy,
+        init="one-pixel",
+        seed=seed,
+    )
+    if seeds is not None:
+        paid = seeds[:, :population_size]
+        evolution.population[:, : paid.shape[1]] = paid
+        batch.queries -= paid.shape[1]
+    for _ in range(1 + generations):
+        evolution.tell(batch.evaluate(*to_pixels(evolution.ask(), batch.height, batch.width)))
+
+
+def to_pixels(genes: NDArray[np.float64], height: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Pixels xy (..., 2) and colours (..., C) of genes (..., 2 + C): floor, and the nearest level.
+
+    A position on the upper bound, where clipping puts it, is the last pixel.
+    """
+    xy = np.minimum(np.floor(genes[..., :2]).astype(np.int64), [width - 1, height - 1])
+    return xy, np.rint(genes[..., 2:]).astype(np.uint8)

@@ -1,0 +1,52 @@
+"""What a search returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class PointResult:
+    """Found points of B images, K each, best first; numpy arrays.
+
+    Attributes:
+        xy: (B, K, 2) int64, (x, y). colour: (B, K, C) uint8.
+        p_clean, p_point: (B,) and (B, K) float64, probability of the attacked class without and with the change.
+        score_clean, score_point: the same shapes, the objective minimised; log-odds for the probability objectives, so
+            that gains on saturated images (p = 1) can still be told apart.
+        target: (B,) int64, the attacked class.
+        queries: (B,) int64, candidates asked for. forwards: (B,) float64, forward-equivalents spent, the clean image
+            included (a backward counts 2, a repeated candidate nothing).
+        mined: (B,) bool, False where ``misclassified="skip"`` left the image out; its xy are -1, its p_point NaN.
+    """
+
+    xy: NDArray[np.int64]
+    colour: NDArray[np.uint8]
+    p_clean: NDArray[np.float64]
+    p_point: NDArray[np.float64]
+    score_clean: NDArray[np.float64]
+    score_point: NDArray[np.float64]
+    target: NDArray[np.int64]
+    queries: NDArray[np.int64]
+    forwards: NDArray[np.float64]
+    mined: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, count: int, points: int, channels: int) -> Self:
+        """Of images none of which has been mined yet."""
+        return cls(
+            xy=np.full((count, points, 2), -1, dtype=np.int64),
+            colour=np.zeros((count, points, channels), dtype=np.uint8),
+            p_clean=np.full(count, np.nan),
+            p_point=np.full((count, points), np.nan),
+            score_clean=np.full(count, np.nan),
+            score_point=np.full((count, points), np.nan),
+            target=np.full(count, -1, dtype=np.int64),
+            queries=np.zeros(count, dtype=np.int64),
+            forwards=np.zeros(count),
+            mined=np.zeros(count, dtype=bool),
+        )

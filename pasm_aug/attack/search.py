@@ -1,0 +1,238 @@
+"""The pixel that, changed alone, costs a classifier most of its confidence (Eq. 2 and 3 of the paper).
+
+Three ways, dear to cheap: ``"exhaustive"`` tries every position × every corner of the colour cube; ``"paper"`` is the
+one-pixel attack of Su et al. 2019 as the paper uses it; ``"seeded"``, the default, ranks all positions × corners by one
+gradient, scores the best exactly, and may evolve from there.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from pasm_aug.attack.candidates import acts_per_pixel
+from pasm_aug.attack.modes import Batch, evolve, exhaust, first_order, seeds_per_image
+from pasm_aug.attack.objectives import Objective, check_objective
+from pasm_aug.attack.result import PointResult
+from pasm_aug.attack.teacher import Gradient, Preprocess, TeacherObjective
+from pasm_aug.functional import content_key
+from pasm_aug.rng import words
+
+MODES = ("seeded", "paper", "exhaustive")
+MISCLASSIFIED = ("mine", "predicted", "skip")
+
+
+@dataclass(frozen=True)
+class PointSearch:
+    """Options of a search; :meth:`run` does it.
+
+    Args:
+        mode: ``"seeded"``, ``"paper"`` or ``"exhaustive"``.
+        points: places per image (K), on different pixels.
+        objective: minimised; ``"true_prob"``, ``"margin"``, ``"predicted_prob"`` or a callable, as in
+            :class:`~pasm_aug.attack.teacher.TeacherObjective`.
+        misclassified: what to attack on an image that the teacher gets wrong: ``"mine"`` the true class all the same,
+            ``"predicted"`` the class it predicts, ``"skip"`` nothing.
+        population_size: a count; ``None``: 400, in ``"seeded"`` the number of candidates.
+        generations: after the initial population; ``None``: 100, in ``"seeded"`` 0.
+        mutation: F of differential evolution.
+        strategy: ``"rand1"`` or ``"best1"``; ``None``: rand1, in ``"seeded"`` best1.
+        candidates: first-order candidates that ``"seeded"`` scores exactly.
+        seed: of the random streams.
+        batch_size, device: as in ``TeacherObjective``; they do not change results.
+        min_distance: pixels (Chebyshev) between the K places; where the image does not hold so many, it gives way.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    mode: str = "seeded"
+    _: KW_ONLY
+    points: int = 1
+    objective: Objective = "true_prob"
+    misclassified: str = "mine"
+    population_size: int | None = None
+    generations: int | None = None
+    mutation: float = 0.5
+    strategy: str | None = None
+    candidates: int = 64
+    seed: int = 0
+    batch_size: int | None = None
+    device: torch.device | str | None = None
+    min_distance: int = 1
+
+    def __post_init__(self) -> None:
+        check_objective(self.objective)
+        words(self.seed)
+        for name, value, known in (("mode", self.mode, MODES), ("misclassified", self.misclassified, MISCLASSIFIED)):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {known}, got {value!r}")
+        if self.strategy not in (None, "rand1", "best1"):
+            raise ValueError(f'strategy must be "rand1", "best1" or None, got {self.strategy!r}')
+        if not 0 < self.mutation <= 2:
+            raise ValueError(f"mutation must lie in (0, 2], got {self.mutation}")
+        least = {"points": 1, "min_distance": 1, "candidates": 1, "population_size": 4, "generations": 0}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ValueError(f"{name} must be at least {low}, got {value}")
+        if self.mode == "seeded" and self.candidates < self.points:
+            raise ValueError(f"candidates must be at least points, got {self.candidates} for {self.points} points")
+
+    @property
+    def _plan(self) -> tuple[int, int, str]:
+        """Population, generations and strategy with the mode's own defaults filled in."""
+        seeded = self.mode == "seeded"
+        size = self.population_size or (max(self.candidates, 4) if seeded else 400)
+        generations = (0 if seeded else 100) if self.generations is None else self.generations
+        return size, generations, self.strategy or ("best1" if seeded else "rand1")
+
+    def settings(self) -> dict[str, Any]:
+        """All that a result depends on, ready for JSON."""
+        objective = self.objective
+        if not isinstance(objective, str):
+            named = objective if hasattr(objective, "__qualname__") else type(objective)
+            objective = f"{named.__module__}.{named.__qualname__}"
+        common = {
+            "mode": self.mode,
+            "points": self.points,
+            "objective": objective,
+            "misclassified": self.misclassified,
+            "min_distance": self.min_distance,
+        }
+        if self.mode == "exhaustive":
+            return common
+        size, generations, strategy = self._plan
+        evolution = {"population_size": size, "generations": generations, "mutation": self.mutation}
+        common |= evolution | {"strategy": strategy, "seed": self.seed}
+        return common | ({"candidates": self.candidates} if self.mode == "seeded" else {})
+
+    def run(
+        self,
+        teacher: nn.Module,
+        images: Tensor | NDArray[np.uint8],
+        labels: ArrayLike | Tensor,
+        *,
+        preprocess: Preprocess | None = None,
+        keys: ArrayLike | None = None,
+    ) -> PointResult:
+        """Find the points of a batch; each image's do not depend on the others.
+
+        Args:
+            teacher: classifier, (B, …) → logits (B, classes). Left exactly as it was.
+            images: (B, C, H, W) uint8, C = 1 or 3. labels: (B,) integers in 0..classes − 1.
+            preprocess: (B, C, H, W) uint8 → the teacher's input; ``None`` takes ``teacher.preprocess``.
+            keys: (B,) int64 that name the images' random streams; ``None``: their content keys.
+
+        Raises:
+            TypeError, ValueError: images, labels or keys of a wrong type, shape or range; more points than pixels; and
+                what :class:`~pasm_aug.attack.teacher.TeacherObjective` raises.
+        """
+        pixels, truth = _check_images(images), _check_labels(labels)
+        count, channels, height, width = pixels.shape
+        if self.points > height * width:
+            raise ValueError(f"points must be at most {height * width} in a {width}x{height} image, got {self.points}")
+        names = np.array([content_key(image) for image in pixels] if keys is None else keys, dtype=np.int64)
+        if names.shape != (count,) or truth.shape != (count,):
+            raise ValueError(f"labels and keys must have shape ({count},), got {truth.shape} and {names.shape}")
+        result = PointResult.empty(count, self.points, channels)
+        if count == 0:
+            return result
+        with TeacherObjective(
+            teacher,
+            preprocess,
+            objective=self.objective,
+            attack="predicted" if self.misclassified == "predicted" else "label",
+            batch_size=self.batch_size,
+            device=self.device,
+        ) as objective:
+            pixels = pixels.to(objective.device)
+            gradient = None
+            if self.mode == "seeded":
+                clean, gradient = objective.gradient(pixels, truth)
+            else:
+                clean = objective.clean(pixels, truth)
+            result.target[:], result.p_clean[:], result.score_clean[:] = clean.target, clean.probabilities, clean.scores
+            result.forwards[:] = objective.forwards / count
+            result.mined[:] = (clean.prediction == truth) | (self.misclassified != "skip")
+            for rows, by_gradient in self._parts(objective, pixels, result.mined, gradient):
+                batch = Batch(objective, pixels, clean.target, names, rows)
+                self._search(batch, gradient if by_gradient else None)
+                self._collect(batch, rows, result)
+        return result
+
+    def _collect(self, batch: Batch, rows: NDArray[np.int64], result: PointResult) -> None:
+        for image, row in enumerate(rows):
+            best = batch.places(image, self.points, self.min_distance)
+            result.xy[row], result.colour[row] = best.xy, best.colour
+            result.score_point[row], result.p_point[row] = best.scores, best.probabilities
+        result.queries[rows] += batch.queries
+        result.forwards[rows] += batch.forwards
+
+    def _search(self, batch: Batch, gradient: Gradient | None) -> None:
+        size, generations, strategy = self._plan
+        seeds = None
+        if self.mode == "exhaustive":
+            exhaust(batch)
+            return
+        if gradient is not None:
+            seeds = first_order(batch, gradient, self.candidates, self.points, self.min_distance)
+            if generations == 0:
+                return
+        elif self.mode == "seeded":
+            size, generations = self._plain(batch)
+            strategy = "rand1"
+        evolve(batch, size, generations, strategy=strategy, mutation=self.mutation, seed=self.seed, seeds=seeds)
+
+    def _plain(self, batch: Batch) -> tuple[int, int]:
+        """Population and generations of a plain evolution that asks as many queries as the seeded search would."""
+        size, generations, _ = self._plan
+        queries = seeds_per_image(batch, self.candidates)
+        queries = max(queries + (generations * size + max(0, size - queries) if generations else 0), 4)
+        population = next(n for n in range(max(4, math.isqrt(queries)), queries + 1) if queries % n == 0)
+        return population, queries // population - 1
+
+    def _parts(
+        self, objective: TeacherObjective, pixels: Tensor, mined: NDArray[np.bool_], gradient: Gradient | None
+    ) -> list[tuple[NDArray[np.int64], bool]]:
+        """Rows to search together, and whether by gradient."""
+        if self.mode == "exhaustive":  # image by image: one alone fills the batches, and its ledger is long
+            return [(np.array([row]), False) for row in np.flatnonzero(mined)]
+        usable = np.zeros(len(mined), dtype=bool)
+        if self.mode == "seeded":
+            if gradient is None:
+                reason = "the teacher gives no gradient at its input"
+            elif not acts_per_pixel(objective.to_input, *pixels.shape[1:]):
+                reason = "preprocess does not treat pixels one by one"
+            else:
+                reason = "the gradient is zero or not finite on some images"
+                slopes = gradient.slopes.flatten(1)
+                usable = (slopes.isfinite().all(dim=1) & (slopes != 0).any(dim=1)).cpu().numpy()
+            if (mined & ~usable).any():
+                message = f"seeded search: {reason}; plain differential evolution with as many queries takes its place"
+                warnings.warn(message, RuntimeWarning, stacklevel=3)
+        parts = [(np.flatnonzero(mined & usable), True), (np.flatnonzero(mined & ~usable), False)]
+        return [part for part in parts if len(part[0])]
+
+
+def _check_images(images: Tensor | NDArray[np.uint8]) -> Tensor:
+    pixels = images.detach() if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+    if pixels.dtype != torch.uint8:
+        raise TypeError(f"images must be uint8, got {pixels.dtype}")
+    if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or 0 in pixels.shape[1:]:
+        raise ValueError(f"images must have shape (B, C, H, W) with C = 1 or 3, got {tuple(pixels.shape)}")
+    return pixels
+
+
+def _check_labels(labels: ArrayLike | Tensor) -> NDArray[np.int64]:
+    array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"labels must be integers, got {array.dtype}")
+    return array.astype(np.int64)

@@ -1,0 +1,169 @@
+"""The command line: ``pasm-aug run | train | mine | evaluate | report``; one command = one parser + one function.
+
+Exit codes: 0 done; 2 the user's mistake, told in one line; 1 a defect of ours, with its traceback; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pasm_aug.options import (
+    PAPER,
+    HelpFormatter,
+    add_data,
+    add_erasing,
+    add_machine,
+    add_model,
+    add_search,
+    add_training,
+)
+
+EXAMPLES = """examples:
+  pasm-aug run                                                the whole method on drawn faces, about three minutes
+  pasm-aug run --data fer2013 --root DIR --limit 6000         on FER2013
+  pasm-aug run --data folder --root DIR --model resnet18      on your own pictures in class folders
+  pasm-aug evaluate --checkpoint runs/synthetic/round-0       score one network
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="pasm-aug",
+        description="Point Adversarial Self Mining (arXiv 2008.11401): hard erased examples instead of random ones.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text, add in (
+        ("run", "the whole method: teacher, rounds of mining and distilling, baselines, table, report", add_run),
+        ("train", "train one network, with or without a teacher and mined positions", add_train),
+        ("mine", "search the most informative point of every picture, into a cache file", add_mine),
+        ("evaluate", "score a trained network on a split", add_evaluate),
+        ("report", "write a run's table and report.html again", add_report),
+    ):
+        add(commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter))
+    return parser
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    add_data(parser)
+    add_model(parser)
+    group = parser.add_argument_group("rounds (Algorithm 1)")
+    group.add_argument(
+        "--out", metavar="DIR", type=Path, help="run folder; a begun run is resumed (default: runs/DATA)"
+    )
+    group.add_argument(
+        "--rounds",
+        metavar="N",
+        type=int,
+        help="how many; without it, until validation stops improving (the paper: 3 on RAF-DB, 2 on FER2013, by hand)",
+    )
+    group.add_argument("--teacher", metavar="DIR", type=Path, help="start from this trained network (a round's folder)")
+    group.add_argument("--miner", metavar="DIR", type=Path, help="mine with this network instead (Table 7)")
+    group.add_argument(
+        "--student",
+        choices=("refine", "scratch"),
+        default="refine",
+        help="refine: from the teacher's weights (the paper); scratch: from new ones",
+    )
+    group.add_argument("--teacher-epochs", metavar="E", type=int, default=40, help="epochs of the first teacher")
+    group.add_argument(
+        "--teacher-lr", metavar="LR", type=float, default=0.05, help="learning rate of the first teacher"
+    )
+    group.add_argument(
+        "--baselines",
+        metavar="ARMS",
+        default="none,random",
+        help="arms to compare with, same budget, comma-separated; an empty string for none of them",
+    )
+    group.add_argument(
+        "--preset",
+        choices=("paper",),
+        help="paper: "
+        + ", ".join(
+            f"{k.replace('_', '-')} {v:.4g}" if isinstance(v, float) else f"{k.replace('_', '-')} {v}"
+            for k, v in PAPER.items()
+        )
+        + "; options given beside it win",
+    )
+    add_search(parser)
+    add_erasing(parser)
+    add_training(parser, epochs=3, lr=0.01)
+    add_machine(parser)
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    add_data(parser)
+    add_model(parser)
+    group = parser.add_argument_group("distilling")
+    group.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the trained network")
+    group.add_argument(
+        "--teacher", metavar="DIR", type=Path, help="its logits on the clean picture enter the loss (Eq. 4)"
+    )
+    group.add_argument(
+        "--positions", metavar="FILE", type=Path, help="cache of `pasm-aug mine`; needed by --augment point"
+    )
+    add_erasing(parser)
+    parser.set_defaults(augment="none")
+    add_training(parser, epochs=40, lr=0.05)
+    add_machine(parser)
+
+
+def add_mine(parser: argparse.ArgumentParser) -> None:
+    add_data(parser, split="train")
+    group = parser.add_argument_group("mining")
+    group.add_argument("--teacher", metavar="DIR", type=Path, required=True, help="folder of the trained network")
+    group.add_argument(
+        "--out", metavar="FILE", type=Path, required=True, help="cache to write; an interrupted one goes on"
+    )
+    group.add_argument("--points", metavar="K", type=int, default=1, help="places for each picture")
+    group.add_argument("--query-batch", metavar="B", type=int, help="pictures a forward (default: automatic)")
+    group.add_argument("--no-resume", action="store_true", help="start anew, whatever lies there")
+    add_search(parser)
+    add_machine(parser)
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    add_data(parser, split="test")
+    group = parser.add_argument_group("evaluation")
+    group.add_argument("--checkpoint", metavar="DIR", type=Path, required=True, help="folder of the trained network")
+    group.add_argument("--json", metavar="FILE", type=Path, help="write the scores there as well")
+    add_machine(parser)
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="DIR", type=Path, help="a run folder")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    parser = build_parser()
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["run"] and "--preset" in " ".join(words):
+        commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        commands.choices["run"].set_defaults(**PAPER)
+    args = parser.parse_args(words)
+    if getattr(args, "device", None) == "auto":
+        args.device = None
+    from pasm_aug import commands  # torch takes seconds to load: not for --help
+    from pasm_aug.training import DivergedError
+
+    try:
+        getattr(commands, args.command)(args)
+    except (ValueError, OSError, LookupError, DivergedError) as error:
+        if isinstance(error, KeyError | IndexError):
+            raise
+        print(f"pasm-aug: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\npasm-aug: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Counters that all loader workers of a transform share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from multiprocessing.context import get_spawning_popen
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_SLOTS = 1024
+
+
+class SharedCounts:
+    """Named counters in shared memory: one row per process (by its id), so that no lock is needed and none is lost.
+
+    A process that is being started (fork, spawn, forkserver) counts on the same memory; a copy or a pickle starts its
+    own counts from zero.
+
+    Args:
+        names: of the counters.
+        shared: memory of an existing one.
+    """
+
+    def __init__(self, names: tuple[str, ...], shared: Tensor | None = None) -> None:
+        self.names = names
+        if shared is None:
+            shared = torch.zeros(_SLOTS, len(names), dtype=torch.int64).share_memory_()
+        self._shared = shared
+        self._array = shared.numpy()
+        self._column = {name: i for i, name in enumerate(names)}
+
+    def add(self, name: str) -> None:
+        """Count one."""
+        self._array[os.getpid() % _SLOTS, self._column[name]] += 1
+
+    def totals(self) -> dict[str, int]:
+        """Sums over all processes."""
+        return dict(zip(self.names, self._array.sum(0).tolist(), strict=True))
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        starting = get_spawning_popen() is not None
+        return type(self), (self.names, self._shared) if starting else (self.names,)

@@ -1,0 +1,193 @@
+"""What every data set of facial expressions has in common: items, labels, names of the classes, seeded splits.
+
+Labels keep each data set's own integers; data sets meet by the *names* of their classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import Dataset
+
+EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "contempt")
+SPLITS = ("train", "val", "test")
+
+_SYNONYMS = {
+    "angry": "anger",
+    "disgusted": "disgust",
+    "afraid": "fear",
+    "fearful": "fear",
+    "happy": "happiness",
+    "joy": "happiness",
+    "sad": "sadness",
+    "surprised": "surprise",
+    "normal": "neutral",
+    "contemptuous": "contempt",
+}
+
+Transform = Callable[[Any], Any]
+
+
+def canonical_name(name: str) -> str:
+    """The one spelling of an expression's name; a name that is no expression comes back as it is.
+
+    Case and a leading number are overlooked (``"3_Happy"`` → ``"happiness"``).
+    """
+    word = re.sub(r"^\d+[ _.-]+", "", name.strip()).lower()
+    word = _SYNONYMS.get(word, word)
+    return word if word in EXPRESSIONS else name
+
+
+class ExpressionDataset(Dataset[tuple[Any, Any]]):
+    """Data set with items ``(picture, label)``; a subclass says how picture ``i`` is had.
+
+    Args:
+        classes: names in the order of the data set's own integer labels.
+        labels: (N,) integers in ``0 .. len(classes) - 1``.
+        transform: applied to the PIL picture; without it, items hold the picture as it lies on disk.
+        target_transform: applied to the label.
+
+    Attributes:
+        labels: (N,) int64, before ``target_transform``; reading them decodes no picture.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        labels: np.ndarray,
+        *,
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+    ) -> None:
+        self.classes = list(classes)
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self.transform = transform
+        self.target_transform = target_transform
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        return {name: label for label, name in enumerate(self.classes)}
+
+    def picture(self, index: int) -> Image.Image:
+        """The untransformed picture of an index in ``0 .. len(self) - 1``."""
+        raise NotImplementedError
+
+    def limited(self, count: int, seed: int = 0) -> ExpressionDataset:
+        """``count`` items spread over the classes (see :func:`stratified_sample`), in their old order."""
+        if count >= len(self):
+            return self
+        return ExpressionSubset(self, stratified_sample(self.labels, count, seed=seed))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index must lie in {-len(self)} .. {len(self) - 1}, got {index}")
+        index = int(index) % len(self)
+        picture: Any = self.picture(index)
+        label: Any = int(self.labels[index])
+        if self.transform is not None:
+            picture = self.transform(picture)
+        if self.target_transform is not None:
+            label = self.target_transform(label)
+        return picture, label
+
+    def __repr__(self) -> str:
+        counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
+        named = ", ".join(f"{name} {count}" for name, count in zip(self.classes, counts, strict=True))
+        return f"{type(self).__name__}({len(self)} pictures: {named})"
+
+
+class ExpressionSubset(ExpressionDataset):
+    """Some items of another data set, by index; transforms stay the other's."""
+
+    def __init__(self, dataset: ExpressionDataset, indices: np.ndarray) -> None:
+        super().__init__(
+            dataset.classes,
+            dataset.labels[indices],
+            transform=dataset.transform,
+            target_transform=dataset.target_transform,
+        )
+        self.dataset = dataset
+        self.indices = np.asarray(indices, dtype=np.int64)
+
+    def picture(self, index: int) -> Image.Image:
+        return self.dataset.picture(int(self.indices[index]))
+
+
+def check_split(split: str, allowed: Sequence[str] = SPLITS) -> None:
+    if split not in allowed:
+        raise ValueError(f"split must be one of {', '.join(allowed)}, got {split!r}")
+
+
+def stratified_sample(labels: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
+    """Sorted indices of ``count`` items drawn without replacement, each class in proportion.
+
+    Every class is there if ``count`` is at least the number of classes; a smaller sample of the same seed is part of a
+    larger one.
+    """
+    labels = np.asarray(labels)
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    rng = np.random.default_rng(seed)
+    order = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        order[members] = rng.permutation(len(members)) / len(members)
+    return np.sort(np.lexsort((rng.random(len(labels)), order))[:count])
+
+
+def stratified_split(
+    labels: np.ndarray,
+    fractions: Sequence[float],
+    *,
+    seed: int = 0,
+    groups: Sequence[Hashable] | np.ndarray | None = None,
+    classes: Sequence[str] | None = None,
+) -> list[np.ndarray]:
+    """Split items into parts that hold each class in the same proportion.
+
+    Args:
+        labels: (N,) integers.
+        fractions: share of each part; positive, sum 1.
+        groups: (N,) names; items of one group (duplicates) stay together, counted to the class of the first of them.
+        classes: names for messages, and the classes that must be there.
+
+    Returns:
+        One sorted int64 index array a part: disjoint, together all items. Every part holds every class.
+
+    Raises:
+        ValueError: fractions that are no shares of one; a class with no item, or fewer groups than parts.
+    """
+    labels = np.asarray(labels)
+    shares = np.asarray(fractions, dtype=np.float64)
+    if len(shares) == 0 or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
+        raise ValueError(f"fractions must be positive and sum to 1, got {tuple(fractions)}")
+    members: dict[Hashable, list[int]] = {}
+    for index, name in enumerate(range(len(labels)) if groups is None else groups):
+        members.setdefault(name, []).append(index)
+    if groups is not None and len(groups) != len(labels):
+        raise ValueError(f"groups must name every item: got {len(groups)} names for {len(labels)} items")
+    strata: dict[int, list[list[int]]] = {label: [] for label in range(len(classes or ()))}
+    for group in members.values():
+        strata.setdefault(int(labels[group[0]]), []).append(group)
+    rng = np.random.default_rng(seed)
+    parts: list[list[int]] = [[] for _ in shares]
+    for label, stratum in sorted(strata.items()):
+        if len(stratum) < len(shares):
+            name = classes[label] if classes is not None and label < len(classes) else label
+            raise ValueError(
+                f"class {name!r} must have at least {len(shares)} different pictures for as many parts, "
+                f"got {len(stratum)}"
+            )
+        missing = shares * sum(map(len, stratum))
+        for turn, position in enumerate(rng.permutation(len(stratum))):
+            part = turn if turn < len(shares) else int(missing.argmax())
+            parts[part] += stratum[position]
+            missing[part] -= len(stratum[position])
+    return [np.sort(np.array(part, dtype=np.int64)) for part in parts]

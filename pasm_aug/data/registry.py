@@ -1,0 +1,91 @@
+"""Data sets by the name under which the command line knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps
+from torchvision.transforms import v2
+
+from pasm_aug.data.base import ExpressionDataset, Transform
+from pasm_aug.data.fer2013 import FER2013
+from pasm_aug.data.folder import ExpressionFolder
+from pasm_aug.data.synthetic import SyntheticExpressions
+
+
+def _synthetic(root: str | Path | None, split: str, *, size: int | None = None, **options: Any) -> ExpressionDataset:
+    return SyntheticExpressions(split, size=48 if size is None else size, **options)
+
+
+def _on_disk(
+    dataset: Callable[..., ExpressionDataset],
+    name: str,
+    root: str | Path | None,
+    split: str,
+    *,
+    size: int | None = None,
+    transform: Transform | None = None,
+    **options: Any,
+) -> ExpressionDataset:
+    if root is None:
+        raise ValueError(f"root must name the folder of the data set {name!r}, got None")
+    if size is not None:
+        resize = partial(resize_square, size=size)
+        transform = resize if transform is None else v2.Compose([resize, transform])
+    return dataset(root, split, transform=transform, **options)
+
+
+# Name → function (root, split, *, size, seed, transform, **options of the class).
+DATASETS: Mapping[str, Callable[..., ExpressionDataset]] = {
+    "synthetic": _synthetic,
+    "fer2013": partial(_on_disk, FER2013, "fer2013"),
+    "folder": partial(_on_disk, ExpressionFolder, "folder"),
+}
+
+
+def open_dataset(
+    name: str,
+    root: str | Path | None = None,
+    split: str = "train",
+    *,
+    size: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    transform: Transform | None = None,
+    **options: Any,
+) -> ExpressionDataset:
+    """One split of a data set by name.
+
+    Args:
+        name: a key of :data:`DATASETS`.
+        root: where it lies; the synthetic faces need none.
+        split: "train", "val" or "test".
+        size: side of the pictures in pixels: synthetic faces are drawn in it (48 by default), pictures from disk are
+            cut to a square and resized before ``transform`` (as they are by default).
+        limit: at most so many items, spread over all classes (seeded, the same for the same seed).
+        seed: of the drawn faces, of drawn splits and of ``limit``.
+        transform: applied to each picture.
+        options: of the data set's class.
+
+    Raises:
+        ValueError: an unknown name, a missing root, a size or limit below 1.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"name must be one of {', '.join(DATASETS)}, got {name!r}")
+    for argument, number in (("size", size), ("limit", limit)):
+        if number is not None and number < 1:
+            raise ValueError(f"{argument} must be at least 1, got {number}")
+    dataset = DATASETS[name](root, split, size=size, seed=seed, transform=transform, **options)
+    return dataset if limit is None else dataset.limited(limit, seed)
+
+
+def resize_square(picture: Image.Image, size: int) -> Image.Image:
+    """The largest centred square, resized (bilinear, antialiased) to ``size`` × ``size`` unless it has that size."""
+    if picture.size == (size, size):
+        return picture
+    if picture.mode not in ("L", "RGB"):
+        picture = picture.convert("L" if picture.mode == "1" else "RGB")  # palettes cannot be interpolated
+    return ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)

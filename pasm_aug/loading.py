@@ -1,0 +1,146 @@
+"""The order and the randomness of an epoch, as pure functions of (seed, epoch, sample).
+
+The sampler hands (epoch, index) pairs to the data set, and the data set seeds a forked random state around everything
+it does for that item. So worker count, persistent workers, resuming and the number of processes change nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
+
+from pasm_aug.functional import as_uint8
+from pasm_aug.rng import derive_seed
+
+
+@contextmanager
+def forked_random_state(seed: int) -> Iterator[None]:
+    """Run with torch's, numpy's and Python's global (CPU) generators seeded; put them back afterwards."""
+    generator = torch.default_generator
+    states = generator.get_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    generator.manual_seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        generator.set_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        random.setstate(states[2])
+
+
+class EpochDataset(Dataset):
+    """Items (epoch, index) of ``base``, through ``transform`` under a random state of their own.
+
+    Args:
+        base: map-style data set of (image, label).
+        transform: called as ``transform(image, label)``; returns one or two images and the label.
+        seed: of the run.
+    """
+
+    def __init__(self, base: Dataset, transform: Callable[..., Any] | None = None, *, seed: int = 0) -> None:
+        self.base, self.transform, self.seed = base, transform, seed
+
+    def __getitem__(self, item: tuple[int, int]) -> tuple[Any, ...]:
+        epoch, index = item
+        with forked_random_state(derive_seed(self.seed, epoch, index)):
+            sample = self.base[index]
+            if self.transform is not None:
+                sample = self.transform(*sample)
+        *images, label = sample
+        return *(to_uint8_tensor(image) for image in images), int(label)
+
+
+def to_uint8_tensor(image: Any) -> Tensor:
+    """PIL image, array or tensor → plain uint8 tensor (C, H, W) with C = 1 or 3."""
+    if isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] in (1, 3):
+        return image.as_subclass(Tensor)
+    return torch.from_numpy(as_uint8(image).copy())
+
+
+class EpochSampler(Sampler):
+    """Batches of (epoch, index) pairs of one epoch; this process's slice of each global batch.
+
+    ``shuffle`` draws the order from (seed, epoch); nothing is padded or repeated, and with ``drop_last`` a short last
+    batch is left out, because a batch of one has no batch statistics.
+    """
+
+    def __init__(
+        self, length: int, batch_size: int, *, seed: int = 0, shuffle: bool = True, rank: int = 0, world: int = 1
+    ) -> None:
+        self.length, self.batch_size, self.seed, self.shuffle = length, batch_size, seed, shuffle
+        self.rank, self.world = rank, world
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-self.length // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.arange(self.length)
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
+            order = torch.randperm(self.length, generator=generator).numpy()
+        for start in range(0, self.length, self.batch_size):
+            batch = order[start : start + self.batch_size]
+            yield [(self.epoch, int(i)) for i in batch[self.rank :: self.world]]
+
+
+def make_loader(
+    dataset: Dataset, sampler: EpochSampler, transform: Callable[..., Any] | None = None, *, workers: int = 0
+) -> DataLoader:
+    """A loader of uint8 batches: (B, C, H, W) images, one or two of them, and (B,) labels."""
+    return DataLoader(
+        EpochDataset(dataset, transform, seed=sampler.seed),
+        batch_sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=collate,
+        generator=torch.Generator().manual_seed(sampler.seed),  # else each epoch draws from the global one
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def collate(samples: list[tuple[Any, ...]]) -> tuple[Tensor, ...]:
+    """Stack samples of (image, …, label).
+
+    Raises:
+        ValueError: images of unequal shapes.
+    """
+    *columns, labels = zip(*samples, strict=True)
+    for column in columns:
+        shapes = {tuple(image.shape) for image in column}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"images of a batch must have one shape, got {sorted(shapes)}: resize them in the data set's transform"
+            )
+    return *(torch.stack(column) for column in columns), torch.tensor(labels)
+
+
+class InMemory(Dataset):
+    """A data set decoded once into memory as uint8 tensors: drawing or decoding never stands in training's way.
+
+    Keeps ``classes``, ``class_to_idx`` and ``labels`` of the data set.
+    """
+
+    def __init__(self, dataset: Dataset, *, name: str = "images", progress: bool = True) -> None:
+        assert isinstance(dataset, Sized)
+        bar = tqdm(range(len(dataset)), desc=f"reading {name}", unit=" images", disable=not progress, leave=False)
+        samples = [dataset[i] for i in bar]
+        self.images = [to_uint8_tensor(image) for image, _ in samples]
+        self.labels = np.array([int(label) for _, label in samples], dtype=np.int64)
+        self.classes = list(getattr(dataset, "classes", []))
+        self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.images[index], int(self.labels[index])

@@ -1,0 +1,75 @@
+"""Merging: rows from several journals into one cache file, whatever their order."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pasm_aug.cache_file import encode
+from pasm_aug.files import write_atomic
+from pasm_aug.journal import row_dtype
+
+
+def write_cache(
+    path: str | os.PathLike[str],
+    rows: np.ndarray,
+    index_keys: ArrayLike,
+    index_labels: ArrayLike,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Merge rows into a cache file, atomically; the same rows in any order give the same bytes.
+
+    Args:
+        rows: of :func:`~pasm_aug.journal.row_dtype`; of several with the same key and label the strongest is kept.
+        index_keys: (N,) int64 content key of each sample of the data set.
+        index_labels: (N,) its label.
+        metadata: JSON values: ``fingerprint``, ``dataset`` and what else belongs to it; the totals are added here.
+
+    Raises:
+        ValueError: labels that int16 cannot hold, or unequal lengths.
+        TypeError: rows of another dtype, or metadata that JSON cannot hold.
+    """
+    if rows.dtype.names != row_dtype(1, 1).names:
+        raise TypeError(f"rows must have the fields {row_dtype(1, 1).names}, got {rows.dtype}")
+    keys, labels = (np.asarray(values, np.int64) for values in (index_keys, index_labels))
+    if keys.ndim != 1 or keys.shape != labels.shape:
+        raise ValueError(f"index_keys and index_labels must both be (N,), got {keys.shape} and {labels.shape}")
+    if len(rows) and not -(2**15) <= rows["label"].min() <= rows["label"].max() < 2**15:
+        raise ValueError(f"labels must fit int16, got {rows['label'].min()} to {rows['label'].max()}")
+    rows = rows[np.ascontiguousarray(rows).view(f"V{rows.dtype.itemsize}").argsort()]  # ties fall alike in any order
+    rows = rows[np.lexsort((rows["p_point"][:, 0], ~rows["mined"], rows["label"], rows["key"]))]
+    again = (rows["key"][1:] == rows["key"][:-1]) & (rows["label"][1:] == rows["label"][:-1])
+    rows = rows[np.concatenate([np.ones(min(len(rows), 1), bool), ~again])]
+    totals = {"queries": int(rows["queries"].sum(dtype=np.int64)), "forwards": float(rows["forwards"].sum(dtype=float))}
+    rows = rows[rows["mined"]]
+    columns = {name: rows[name] for name in ("key", "label", "xy", "colour", "p_clean", "p_point")}
+    columns["index"] = match(rows["key"], rows["label"], keys, labels).astype(np.int32)
+    about = {**metadata, **totals, "created_by": f"pasm_aug {_package_version()}"}
+    write_atomic(os.fspath(path), encode(columns, about))
+
+
+def match(row_keys: np.ndarray, row_labels: np.ndarray, keys: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """Row of each key (and label), or -1; rows are sorted by (key, label), and a key alone finds its first row."""
+    rows = row_keys.searchsorted(keys)
+    while True:
+        inside = rows < len(row_keys)
+        inside[inside] = row_keys[rows[inside]] == keys[inside]
+        if labels is None:
+            return np.where(inside, rows, -1)
+        other = inside.copy()
+        other[inside] = row_labels[rows[inside]] != labels[inside]
+        if not other.any():
+            return np.where(inside, rows, -1)
+        rows[other] += 1
+
+
+def _package_version() -> str:
+    try:
+        return importlib.metadata.version("pasm_aug")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,246 @@
+"""Mine a data set: the most informative point of every picture, into a :class:`~pasm_aug.cache.PositionCache`.
+
+Each process searches its share and appends what it found to a journal of its own, acknowledged picture by picture;
+at the end one of them merges the journals into the cache file. Killed at any moment, the same call goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sized
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from pasm_aug.attack.search import PointResult, PointSearch
+from pasm_aug.cache import CacheLock, PositionCache, check_fingerprint, write_cache
+from pasm_aug.functional import as_uint8, content_key
+from pasm_aug.identity import dataset_digest
+from pasm_aug.journal import Journal, journal_paths, read_journal, row_dtype
+from pasm_aug.models import describe_state
+from pasm_aug.processes import process_state
+from pasm_aug.training import eval_mode
+
+IMAGES_AT_ONCE = 32  # pictures searched in lockstep; what is lost at a kill
+
+
+def mine_positions(
+    teacher: nn.Module,
+    dataset: Dataset,
+    path: str | Path,
+    *,
+    search: str | PointSearch = "seeded",
+    preprocess: Callable[[Tensor], Tensor] | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    seed: int = 0,
+    workers: int = 0,
+    resume: bool = True,
+    progress: bool = True,
+) -> PositionCache:
+    """Search every picture of ``dataset`` and write the points found to ``path``.
+
+    Under ``torchrun`` every process calls this; each takes a share, and all return the same cache. Pictures that an
+    existing cache of the same teacher and search already holds are not searched again, so photographs added later
+    extend it.
+
+    Args:
+        teacher: the classifier to attack; left exactly as it was.
+        dataset: items (image, label), the image a PIL image or uint8 (C, H, W) of any size, without random transforms.
+        path: of the cache; journals and a lock lie beside it while the work goes on.
+        search: a mode's name or a :class:`PointSearch`.
+        preprocess: uint8 (B, C, H, W) → network input; required unless the teacher carries ``.preprocess``.
+        batch_size: pictures a forward; changes speed and memory, not the result. Default automatic.
+        seed: of the search; ignored when ``search`` is a :class:`PointSearch`, which has its own.
+        workers: processes that decode pictures.
+        resume: go on from journals and an existing cache; ``False`` starts anew.
+
+    Raises:
+        ValueError: items that change from one reading to the next, labels without an output, NaN logits.
+        CacheError: what lies at ``path`` belongs to another teacher or search, or is damaged.
+    """
+    assert isinstance(dataset, Sized)
+    if not len(dataset):
+        raise ValueError("dataset must not be empty")
+    if isinstance(search, str):
+        search = PointSearch(search, seed=seed, batch_size=batch_size, device=device)
+    preprocess = preprocess or getattr(teacher, "preprocess", None)
+    state, path = process_state(device), Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    channels = _check_deterministic(dataset)
+    shape = channels, *as_uint8(dataset[0][0]).shape[1:]
+    fingerprint = make_fingerprint(teacher, search, preprocess, shape)
+    with CacheLock(path, enabled=state.is_main_process):
+        rows = _known_rows(path, fingerprint, search.points, channels, resume, state)
+        state.wait_for_everyone()
+        done = set(zip(rows["key"].tolist(), rows["label"].tolist(), strict=True))
+        with Journal(f"{path}.journal-{state.process_index}", fingerprint, search.points, channels) as journal:
+            identity = _mine_share(
+                teacher, dataset, journal, search, preprocess, channels, done, workers, progress, state
+            )
+        parts = gather_object([identity])
+        state.wait_for_everyone()
+        if state.is_main_process:
+            _merge(path, dataset, fingerprint, rows, {i: k for part in parts for i, k in part.items()})
+        state.wait_for_everyone()
+    return PositionCache.open(path)
+
+
+def make_fingerprint(
+    teacher: nn.Module, search: PointSearch, preprocess: Callable[[Tensor], Tensor] | None, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """What the points depend on: the network, its preprocessing (through the logits of fixed pictures), the search."""
+    noise = np.random.Generator(np.random.Philox(0)).integers(0, 256, (2, *shape), dtype=np.uint8)
+    device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
+    if preprocess is None:
+        raise ValueError("preprocess must be given: this teacher carries none (uint8 (B, C, H, W) → its input)")
+    with torch.no_grad(), eval_mode(teacher):
+        logits = teacher(preprocess(torch.from_numpy(noise).to(device)))
+    if not torch.isfinite(logits).all():
+        raise ValueError("teacher must return finite logits, got NaN or infinity on a picture of noise")
+    return {
+        "teacher": describe_state(teacher) | {"probe_logits": logits.double().flatten().tolist()},
+        "probe_shape": list(shape),
+        "search": search.settings(),
+    }
+
+
+def _check_deterministic(dataset: Any) -> int:
+    """Read a few items twice; return the number of channels that the cache will hold."""
+    channels = 1
+    for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
+        (first, label), (second, again) = dataset[index][:2], dataset[index][:2]
+        if label != again or content_key(first) != content_key(second):
+            raise ValueError(
+                f"dataset item {index} differs from one reading to the next: pass the data set without its random "
+                "transforms"
+            )
+        channels = max(channels, as_uint8(first).shape[0])
+    return channels
+
+
+def _known_rows(
+    path: Path, fingerprint: dict[str, Any], points: int, channels: int, resume: bool, state: PartialState
+) -> np.ndarray:
+    """Rows that need no search: of an existing cache, and of the journals of an interrupted call."""
+    parts = [np.empty(0, row_dtype(points, channels))]
+    if not resume:
+        if state.is_main_process:
+            for file in [path, *journal_paths(path)]:
+                Path(file).unlink(missing_ok=True)
+        return parts[0]
+    if path.exists():
+        cache = PositionCache.open(path)
+        check_fingerprint(cache.metadata["fingerprint"], fingerprint, path)
+        parts.append(cache.to_rows())
+    parts += [read_journal(file, fingerprint) for file in journal_paths(path)]
+    return np.concatenate(parts)
+
+
+class _Pictures(Dataset):
+    """(index, uint8 picture, label) of one process's share, so that loader workers may decode it."""
+
+    def __init__(self, dataset: Any, indices: range, channels: int) -> None:
+        self.dataset, self.indices, self.channels = dataset, indices, channels
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> tuple[int, np.ndarray, int, int]:
+        index = self.indices[position]
+        image, label = self.dataset[index][:2]
+        array = as_uint8(image)
+        if array.shape[0] > self.channels:
+            raise ValueError(f"item {index} has 3 channels, earlier ones had 1: convert the pictures to RGB")
+        array = np.broadcast_to(array, (self.channels, *array.shape[1:]))
+        return index, array, int(label), content_key(array)
+
+
+def _mine_share(
+    teacher: nn.Module,
+    dataset: Any,
+    journal: Journal,
+    search: PointSearch,
+    preprocess: Any,
+    channels: int,
+    done: set[tuple[int, int]],
+    workers: int,
+    progress: bool,
+    state: PartialState,
+) -> dict[int, tuple[int, int]]:
+    """Search this process's share of the pictures; returns (key, label) of each of its indices."""
+    share = _Pictures(dataset, range(state.process_index, len(dataset), state.num_processes), channels)
+    identity: dict[int, tuple[int, int]] = {}
+    waiting: dict[tuple[int, ...], list[tuple[np.ndarray, int, int]]] = {}
+    queries, started = 0, time.perf_counter()
+    bar = tqdm(
+        total=len(share), desc="mining", unit=" images", disable=not (progress and state.is_main_process), leave=False
+    )
+
+    def flush(batch: list[tuple[np.ndarray, int, int]]) -> None:
+        nonlocal queries
+        images = torch.from_numpy(np.stack([image for image, _, _ in batch]))
+        labels, keys = (np.array([item[i] for item in batch], dtype=np.int64) for i in (1, 2))
+        result = search.run(teacher, images, torch.from_numpy(labels), preprocess=preprocess, keys=keys)
+        journal.append(_to_rows(result, keys, labels))
+        queries += int(result.queries.sum())
+        bar.update(len(batch))
+        bar.set_postfix_str(f"{queries / (time.perf_counter() - started):,.0f} queries/s")
+        batch.clear()
+
+    for index, image, label, key in _stream(share, workers):
+        identity[index] = key, label
+        if (key, label) in done:
+            bar.update()
+            continue
+        done.add((key, label))
+        batch = waiting.setdefault(image.shape, [])
+        batch.append((image, label, key))
+        if len(batch) == IMAGES_AT_ONCE:
+            flush(batch)
+    for batch in waiting.values():
+        if batch:
+            flush(batch)
+    bar.close()
+    return identity
+
+
+def _stream(share: _Pictures, workers: int) -> Iterator[tuple[int, np.ndarray, int, int]]:
+    if not workers:
+        return (share[i] for i in range(len(share)))
+    return iter(DataLoader(share, batch_size=None, num_workers=workers, collate_fn=_as_is))
+
+
+def _as_is(item: Any) -> Any:
+    return item
+
+
+def _to_rows(result: PointResult, keys: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    rows = np.zeros(len(keys), row_dtype(result.xy.shape[1], result.colour.shape[2]))
+    rows["key"], rows["label"], rows["mined"] = keys, labels, result.mined
+    for name in ("xy", "colour", "p_clean", "p_point", "queries", "forwards"):
+        rows[name] = getattr(result, name)
+    return rows
+
+
+def _merge(
+    path: Path, dataset: Any, fingerprint: dict[str, Any], rows: np.ndarray, identity: dict[int, tuple[int, int]]
+) -> None:
+    journals = journal_paths(path)
+    rows = np.concatenate([rows, *(read_journal(file, fingerprint) for file in journals)])
+    keys, labels = (np.array([identity[i][j] for i in range(len(dataset))], dtype=np.int64) for j in (0, 1))
+    about = {
+        "digest": dataset_digest(dataset),
+        "length": len(dataset),
+        "classes": list(getattr(dataset, "classes", [])),
+    }
+    write_cache(path, rows, keys, labels, {"fingerprint": fingerprint, "dataset": about})
+    for file in journals:
+        Path(file).unlink()

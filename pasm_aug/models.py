@@ -1,0 +1,212 @@
+"""Networks and their files: build one by name, write it beside a ``model.json``, read it back.
+
+A network that is built or loaded here carries ``.preprocess``, the module that turns uint8 pictures into its input;
+mining and training use it, so the two can never normalise differently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from pasm_aug.files import read_json, write_atomic, write_json
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Preprocess(nn.Module):
+    """uint8 (B, 1 or 3, H, W) in 0…255 → normalised float32 (B, 3, H, W); grey pictures fill all three channels."""
+
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images.float() / 255 - self.mean) / self.std
+
+    def extra_repr(self) -> str:
+        return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut (He et al., CVPR 2016, Fig. 2)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU()
+        self.downsample = (
+            nn.Identity()
+            if stride == 1 and inputs == outputs
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.relu(y + self.downsample(x))
+
+
+class SmallResNet(nn.Module):
+    """A ResNet for 48×48 faces on a CPU: 3×3 stem of stride 2, three stages of one block (24, 48, 96 channels)."""
+
+    def __init__(self, num_classes: int, width: int = 24) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU()
+        self.layer1 = BasicBlock(width, width, 1)
+        self.layer2 = BasicBlock(width, 2 * width, 2)
+        self.layer3 = BasicBlock(2 * width, 4 * width, 2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(4 * width, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.fc(self.avgpool(x).flatten(1))
+
+
+def build_model(name: str, num_classes: int, *, weights: str | None = None, seed: int = 0) -> nn.Module:
+    """A classifier by name, with ``.preprocess`` attached.
+
+    Args:
+        name: ``"small"`` (:class:`SmallResNet`), a torchvision classifier (``"resnet34"``, ``"vgg16"``, …),
+            ``"timm:NAME"``, or ``"package.module:factory"`` (called as ``factory(num_classes=...)``).
+        num_classes: number of outputs.
+        weights: ``None`` or ``"none"`` (random, from ``seed``), ``"imagenet"`` (downloads; the paper's choice), or a
+            file or folder whose weights are taken where name and shape agree.
+        seed: of the random initial weights; the global random state stays as it was.
+
+    Raises:
+        ValueError: an unknown name, or weights that do not fit or cannot be had.
+    """
+    pretrained = weights == "imagenet"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model = _construct(name, num_classes, pretrained)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"model {name!r} cannot be imported: {error}") from error
+        except OSError as error:
+            raise ValueError(f"weights='imagenet' for {name!r} could not be downloaded: {error}") from error
+    if getattr(model, "preprocess", None) is None:
+        model.preprocess = Preprocess()
+    if weights not in (None, "none", "imagenet"):
+        load_weights(model, Path(str(weights)), strict=False)
+    return model
+
+
+def _construct(name: str, num_classes: int, pretrained: bool) -> nn.Module:
+    if name == "small":
+        if pretrained:
+            raise ValueError("model 'small' has no ImageNet weights; use weights='none' or another model")
+        return SmallResNet(num_classes)
+    if name.startswith("timm:"):
+        return importlib.import_module("timm").create_model(name[5:], pretrained=pretrained, num_classes=num_classes)
+    if ":" in name:
+        module, _, factory = name.partition(":")
+        if pretrained:
+            raise ValueError(f"weights='imagenet' is not available for the factory {name!r}; load them in the factory")
+        return getattr(importlib.import_module(module), factory)(num_classes=num_classes)
+    import torchvision.models
+
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        raise ValueError(
+            f"model must be 'small', a torchvision classifier such as 'resnet34', 'timm:NAME' or "
+            f"'package.module:factory', got {name!r}"
+        )
+    if not pretrained:
+        return torchvision.models.get_model(name, num_classes=num_classes)
+    model = torchvision.models.get_model(name, weights="DEFAULT")
+    path, head = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)][-1]
+    model.set_submodule(path, nn.Linear(head.in_features, num_classes))
+    return model
+
+
+def save_model(folder: str | Path, model: nn.Module, info: dict[str, Any]) -> None:
+    """Write ``model.safetensors`` and then ``model.json`` (``info`` and the weights' sha256), each atomically."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    data = save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
+    write_atomic(folder / "model.safetensors", data)
+    write_json(folder / "model.json", info | {"sha256": hashlib.sha256(data).hexdigest()})
+
+
+def load_model(path: str | Path, *, model: nn.Module | None = None) -> nn.Module:
+    """The network of a folder that :func:`save_model` wrote, in eval mode, with ``.preprocess`` and ``.info``.
+
+    Args:
+        path: the folder, or its ``model.json``.
+        model: a network of the same architecture to fill; without it the one that ``model.json`` names is built.
+
+    Raises:
+        ValueError: files missing, damaged, or of another network.
+    """
+    folder = Path(path).parent if Path(path).name == "model.json" else Path(path)
+    info = read_json(folder / "model.json")
+    if model is None:
+        if not info.get("architecture"):
+            raise ValueError(f"{folder}/model.json names no architecture that can be built; pass model=")
+        model = build_model(info["architecture"], len(info["classes"]))
+        model.preprocess = Preprocess(info["mean"], info["std"])
+    load_weights(model, folder)
+    model.info = info  # type: ignore[assignment]
+    return model.eval()
+
+
+def load_weights(model: nn.Module, path: Path, *, strict: bool = True) -> None:
+    """Fill ``model`` from a folder with ``model.safetensors``, a ``.safetensors`` file, or a torch file of tensors.
+
+    With ``strict=False`` a tensor of another shape (a classifier of other classes, say) keeps its initial value.
+    """
+    file = path / "model.safetensors" if path.is_dir() else path
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"weights {str(path)!r} cannot be read: {error.strerror}") from error
+    if path.is_dir() and (path / "model.json").exists():
+        wanted = read_json(path / "model.json").get("sha256")
+        if wanted and wanted != hashlib.sha256(data).hexdigest():
+            raise ValueError(f"{file} is damaged: its sha256 is not the one in model.json")
+    try:
+        state = load(data) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{file} holds no readable weights: {error}") from error
+    except Exception as error:  # torch's UnpicklingError for anything but plain tensors
+        raise ValueError(
+            f"{file} is not a plain file of tensors (it is never unpickled): {type(error).__name__}"
+        ) from error
+    state = state.get("state_dict", state)
+    own = model.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    if (strict and (fitting.keys() != own.keys() or fitting.keys() != state.keys())) or not fitting:
+        differing = sorted((own.keys() ^ state.keys()) | (own.keys() & state.keys()) - fitting.keys())
+        raise ValueError(
+            f"{file} does not fit the {type(model).__name__}: {len(differing)} tensors differ in name or shape "
+            f"(first: {differing[:3]})"
+        )
+    model.load_state_dict(fitting, strict=False)
+
+
+def describe_state(model: nn.Module) -> dict[str, str]:
+    """What the network is, for fingerprints: digests of its weights and of its architecture."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        name = name.replace("module.", "").replace("_orig_mod.", "")
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    structure = repr(model).replace("_orig_mod", "module")
+    return {"weights": digest.hexdigest(), "architecture": hashlib.sha256(structure.encode()).hexdigest()}

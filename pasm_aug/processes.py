@@ -1,0 +1,30 @@
+"""This process among its fellows, and the device it computes on: accelerate's view, with our defaults."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+
+
+def process_state(device: str | None = None) -> PartialState:
+    """Rank, number of processes and barriers; under ``torchrun`` the processes find each other here."""
+    return PartialState(cpu=_on_cpu(device))
+
+
+def make_accelerator(device: str | None = None, precision: str = "no") -> Accelerator:
+    """Device, precision and processes for training; ``device`` is ``None`` (a GPU if there is one), ``"cpu"``, ``"cuda"``.
+
+    Raises:
+        ValueError: another device, or a GPU where there is none.
+    """
+    AcceleratorState._reset_state()  # precision may differ from an earlier call in this process
+    return Accelerator(cpu=_on_cpu(device), mixed_precision=precision)
+
+
+def _on_cpu(device: str | None) -> bool:
+    if device not in (None, "cpu", "cuda"):
+        raise ValueError(f"device must be None, 'cpu' or 'cuda', got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' was asked for, but torch sees no CUDA device")
+    return device == "cpu" or not torch.cuda.is_available()

@@ -1,0 +1,259 @@
+"""Train and evaluate one network: plain cross-entropy for the first teacher, Eq. 4 for the students.
+
+accelerate supplies device, precision and processes, torchmetrics the scores; the order and the randomness of every
+epoch come from :mod:`pasm_aug.loading`, the state of an interrupted training from :mod:`pasm_aug.checkpoint`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
+from torch.utils.data import Dataset
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+from tqdm import tqdm
+
+from pasm_aug.checkpoint import load_checkpoint, save_checkpoint
+from pasm_aug.functional import distillation_loss
+from pasm_aug.loading import EpochSampler, make_loader
+from pasm_aug.models import Preprocess
+from pasm_aug.processes import make_accelerator
+from pasm_aug.transforms import PairedView
+
+Loss = Callable[[Tensor, Tensor | None, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Scores of one network on one split; rows of ``confusion`` are true classes, columns predicted ones."""
+
+    accuracy: float
+    loss: float
+    per_class: list[float]
+    confusion: list[list[int]]
+    count: int
+
+    asdict = asdict
+
+
+@dataclass
+class TrainResult:
+    """The trained network and one row of figures for each epoch."""
+
+    model: nn.Module
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class DivergedError(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+def train(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    val: Dataset | None = None,
+    augment: PairedView | Callable[..., Any] | None = None,
+    teacher: nn.Module | None = None,
+    loss: Loss = distillation_loss,
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+    scheduler: Callable[[torch.optim.Optimizer], LRScheduler] | None = None,
+    epochs: int = 10,
+    lr: float = 0.01,
+    milestones: Sequence[float] = (0.6, 0.85),
+    weight_decay: float = 1e-4,
+    batch_size: int = 64,
+    preprocess: Callable[[Tensor], Tensor] | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    precision: str = "no",
+    workers: int = 0,
+    checkpoint: str | Path | None = None,
+    progress: bool = True,
+    name: str = "training",
+) -> TrainResult:
+    """Train ``model`` on ``dataset``; with a ``teacher`` the loss is Eq. 4, without one its first term.
+
+    The weights of the last epoch stand at the end: nothing is picked by looking at a split.
+
+    Args:
+        model: any classifier (B, C, H, W) → (B, classes); trained in place.
+        dataset: items (image, label), the image a PIL image or uint8 (C, H, W): the deterministic head.
+        val: scored after each epoch when given.
+        augment: a :class:`PairedView`, whose first image the student sees and whose second the teacher, or a
+            transform of the student's image alone (the teacher then sees the picture of the data set).
+        teacher: frozen, in eval mode; gives the clean logits.
+        loss: ``loss(student_logits, teacher_logits or None, target)``.
+        optimizer: makes one from the parameters; default SGD with momentum 0.9 (the paper, section IV-B).
+        scheduler: makes one from the optimiser, stepped once an epoch; default ×0.1 at the ``milestones``.
+        milestones: as shares of ``epochs``.
+        batch_size: images a step, over all processes together.
+        preprocess: uint8 (B, C, H, W) → network input; default the model's own ``.preprocess``, else ImageNet's.
+        precision: ``"no"`` (float32), ``"bf16"`` or ``"fp16"``.
+        checkpoint: a file that is written after each epoch and from which the same call goes on.
+
+    Raises:
+        ValueError: bad options, an empty data set, labels the network has no output for.
+        DivergedError: the loss is NaN or infinite.
+    """
+    if epochs < 1 or batch_size < 2:
+        raise ValueError(f"epochs must be at least 1 and batch_size at least 2, got {epochs} and {batch_size}")
+    length = len(dataset)  # type: ignore[arg-type]
+    if length < 2:
+        raise ValueError(f"dataset must hold at least 2 images, got {length}")
+    accelerator = make_accelerator(device, precision)
+    preprocess = preprocess or getattr(model, "preprocess", None) or Preprocess()
+    if isinstance(preprocess, nn.Module):
+        preprocess = preprocess.to(accelerator.device)
+    if optimizer is None:
+        optim: torch.optim.Optimizer = torch.optim.SGD(
+            model.parameters(), lr=lr, momentum=0.9, weight_decay=weight_decay
+        )
+    else:
+        optim = optimizer(model.parameters())
+    sched = (
+        scheduler(optim) if scheduler else MultiStepLR(optim, sorted({max(1, round(m * epochs)) for m in milestones}))
+    )
+    history: list[dict[str, float]] = []
+    if checkpoint is not None and Path(checkpoint).exists():
+        history = load_checkpoint(checkpoint, model, optim, sched)
+    student, optim = accelerator.prepare(model, optim)
+    if teacher is not None:
+        teacher = teacher.to(accelerator.device)
+    sampler = EpochSampler(
+        length, batch_size, seed=seed, rank=accelerator.process_index, world=accelerator.num_processes
+    )
+    transform = augment if augment is None or isinstance(augment, PairedView) else PairedView(augment)
+    loader = make_loader(dataset, sampler, transform, workers=workers)
+
+    for epoch in range(len(history), epochs):
+        sampler.epoch, started = epoch, time.perf_counter()
+        student.train()
+        total = torch.zeros(3, dtype=torch.float64, device=accelerator.device)
+        bar = tqdm(
+            loader,
+            desc=f"{name} · epoch {epoch + 1}/{epochs}",
+            unit=" batches",
+            disable=not (progress and accelerator.is_main_process),
+            leave=False,
+        )
+        for batch in bar:
+            if len(batch[-1]) < 2:  # one image has no batch statistics
+                continue
+            images, *clean, target = (part.to(accelerator.device, non_blocking=True) for part in batch)
+            with accelerator.autocast():
+                logits = student(preprocess(images))
+                check_targets(target, logits)
+                clean_logits = _clean_logits(teacher, preprocess(clean[0] if clean else images)) if teacher else None
+            value = loss(logits.float(), clean_logits, target)
+            if not torch.isfinite(value):
+                raise DivergedError(
+                    f"{name}: the loss became {value.item()} in epoch {epoch + 1}; lower the learning rate"
+                )
+            optim.zero_grad()
+            accelerator.backward(value)
+            optim.step()
+            hits = (logits.detach().argmax(1) == target).sum()
+            total += torch.stack([value.detach() * len(target), hits, torch.tensor(len(target), device=hits.device)])
+        row = {"epoch": epoch + 1, "lr": sched.get_last_lr()[0]}
+        total = accelerator.reduce(total)
+        row |= {"loss": (total[0] / total[2]).item(), "running_accuracy": (total[1] / total[2]).item()}
+        sched.step()
+        if val is not None:
+            scores = evaluate(student, val, preprocess=preprocess, accelerator=accelerator, workers=workers)
+            row |= {"val_accuracy": scores.accuracy, "val_loss": scores.loss}
+        history.append(row | {"seconds": round(time.perf_counter() - started, 2)})
+        if checkpoint is not None and accelerator.is_main_process:
+            save_checkpoint(checkpoint, accelerator.unwrap_model(student), optim, sched, history)
+    return TrainResult(model.eval(), history)
+
+
+def check_targets(target: Tensor, logits: Tensor) -> None:
+    """Raise a ValueError for labels without an output: cheaper to read than the loss's own index error."""
+    if logits.ndim != 2:
+        raise ValueError(f"model must return logits of shape (B, classes), got {tuple(logits.shape)}")
+    if int(target.max()) >= logits.shape[1] or int(target.min()) < 0:
+        raise ValueError(
+            f"labels must lie in 0…{logits.shape[1] - 1} (the model has {logits.shape[1]} outputs), "
+            f"got {int(target.min())}…{int(target.max())}"
+        )
+
+
+@torch.no_grad()
+def _clean_logits(teacher: nn.Module, images: Tensor) -> Tensor:
+    with eval_mode(teacher):
+        return teacher(images).float()
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterable[None]:  # type: ignore[misc]
+    """Eval mode inside; every submodule's own mode again afterwards."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    preprocess: Callable[[Tensor], Tensor] | None = None,
+    batch_size: int = 256,
+    device: str | None = None,
+    workers: int = 0,
+    accelerator: Accelerator | None = None,
+) -> Metrics:
+    """Score ``model`` on ``dataset``, sharded over the processes without padding; the model's mode is kept.
+
+    Returns:
+        :class:`Metrics` with overall accuracy (micro, as the paper reports), mean cross-entropy, recall per class
+        (NaN for a class without images) and the confusion matrix.
+    """
+    if not len(dataset):  # type: ignore[arg-type]
+        raise ValueError("dataset must not be empty")
+    accelerator = accelerator or make_accelerator(device)
+    preprocess = preprocess or getattr(model, "preprocess", None) or Preprocess()
+    model = model.to(accelerator.device)
+    if isinstance(preprocess, nn.Module):
+        preprocess = preprocess.to(accelerator.device)
+    sampler = EpochSampler(
+        len(dataset),  # type: ignore[arg-type]
+        batch_size,
+        shuffle=False,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+    )
+    loss, confusion = torch.zeros((), dtype=torch.float64, device=accelerator.device), None
+    with eval_mode(model):
+        for images, target in make_loader(dataset, sampler, workers=workers):
+            if not len(target):
+                continue
+            target = target.to(accelerator.device)
+            logits = model(preprocess(images.to(accelerator.device))).float()
+            check_targets(target, logits)
+            loss += nn.functional.cross_entropy(logits, target, reduction="sum")
+            batch = multiclass_confusion_matrix(logits, target, num_classes=logits.shape[1])
+            confusion = batch if confusion is None else confusion + batch
+    assert confusion is not None
+    loss, confusion = accelerator.reduce(loss), accelerator.reduce(confusion).cpu()
+    count = int(confusion.sum())
+    return Metrics(
+        accuracy=confusion.diag().sum().item() / count,
+        loss=loss.item() / count,
+        per_class=(confusion.diag() / confusion.sum(1)).tolist(),
+        confusion=confusion.tolist(),
+        count=count,
+    )

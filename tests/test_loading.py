@@ -1,0 +1,97 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from pasm_aug.loading import EpochDataset, EpochSampler, InMemory, collate, forked_random_state, make_loader
+from pasm_aug.transforms import PairedView
+from tests.shapes import Shapes
+
+
+def states():
+    return torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+
+
+def test_forked_random_state_is_seeded_inside_and_untouched_outside():
+    before = states()
+    draws = []
+    for _ in range(2):
+        with forked_random_state(5):
+            draws.append((torch.rand(2).tolist(), random.random(), np.random.rand()))  # noqa: NPY002
+    assert draws[0] == draws[1]
+    assert states() == before
+    with pytest.raises(RuntimeError), forked_random_state(5):
+        torch.rand(1)
+        raise RuntimeError
+    assert states() == before
+
+
+class Noise:
+    """Draws from all three generators, as transforms in the wild do."""
+
+    def __call__(self, image):
+        image = v2.functional.pil_to_tensor(image)
+        image[0, 0, :3] = torch.tensor(
+            [int(torch.randint(256, ())), random.randrange(256), int(np.random.randint(256))]  # noqa: NPY002
+        )
+        return image
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_is_the_same_for_any_number_of_workers(workers):
+    def epoch(number, count):
+        sampler = EpochSampler(30, 8, seed=3)
+        sampler.epoch = number
+        return list(make_loader(Shapes(30), sampler, PairedView(Noise()), workers=count))
+
+    first, again, other = epoch(1, 0), epoch(1, workers), epoch(2, 0)
+    assert all(torch.equal(a, b) for x, y in zip(first, again, strict=True) for a, b in zip(x, y, strict=True))
+    assert not all(torch.equal(x[-1], y[-1]) for x, y in zip(first, other, strict=True))
+
+
+def test_persistent_workers_see_the_epoch():
+    sampler = EpochSampler(12, 4, seed=0)
+    loader = make_loader(Shapes(12), sampler, PairedView(Noise()), workers=1)
+    epochs = []
+    for number in (0, 1):
+        sampler.epoch = number
+        epochs.append(torch.cat([batch[0] for batch in loader]))
+    assert not torch.equal(*epochs)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_the_processes_share_each_batch_without_padding(world):
+    parts = [list(EpochSampler(23, 6, seed=1, rank=rank, world=world)) for rank in range(world)]
+    batches = [[item for part in parts for item in part[number]] for number in range(4)]
+    alone = list(EpochSampler(23, 6, seed=1))
+    assert [sorted(batch) for batch in batches] == [sorted(batch) for batch in alone]
+    assert sorted(i for batch in alone for _, i in batch) == list(range(23))
+
+
+def test_collate_says_that_sizes_differ():
+    with pytest.raises(ValueError, match="resize"):
+        collate([(torch.zeros(1, 4, 4), 0), (torch.zeros(1, 4, 5), 1)])
+
+
+def test_in_memory_keeps_pictures_labels_and_names():
+    base = Shapes(9)
+    held = InMemory(base, progress=False)
+    assert len(held) == 9
+    assert held.classes == list(base.classes)
+    for index in range(9):
+        assert np.array_equal(held[index][0][0].numpy(), base.pictures[index])
+        assert held[index][1] == base.labels[index]
+
+
+def test_items_reach_the_transform_as_image_and_label():
+    seen = []
+
+    def transform(image, label):
+        seen.append(label)
+        return image, label
+
+    image, label = EpochDataset(Shapes(5), transform)[(0, 4)]
+    assert seen == [label] == [1]
+    assert image.dtype == torch.uint8
