@@ -144,8 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["run"] and "--preset" in " ".join(words):
-        commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-        commands.choices["run"].set_defaults(**PAPER)
+        subparsers = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        subparsers.choices["run"].set_defaults(**PAPER)
     args = parser.parse_args(words)
     if getattr(args, "device", None) == "auto":
         args.device = None

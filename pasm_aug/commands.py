@@ -254,7 +254,7 @@ def _eq4(student: Any, teacher: Any, target: Any, args: argparse.Namespace) -> A
 def mine(args: argparse.Namespace) -> None:
     """Search a split into a cache file."""
     teacher = load_model(args.teacher)
-    args.image_size = args.image_size or teacher.info["image_size"]
+    args.image_size = args.image_size or read_json(args.teacher / "model.json")["image_size"]
     dataset = open_split(args, args.split)
     search = PointSearch(
         args.search, points=args.points, seed=args.seed, batch_size=args.query_batch, device=args.device
@@ -274,13 +274,13 @@ def mine(args: argparse.Namespace) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Score a network and print accuracy, per-class recall and the confusion matrix."""
-    model = load_model(args.checkpoint)
-    args.image_size = args.image_size or model.info["image_size"]
+    model, info = load_model(args.checkpoint), read_json(args.checkpoint / "model.json")
+    args.image_size = args.image_size or info["image_size"]
     dataset = open_split(args, args.split)
-    if list(dataset.classes) != list(model.info["classes"]):
+    if list(dataset.classes) != info["classes"]:
         raise ValueError(
             f"--data {args.data} has the classes {', '.join(dataset.classes)}; the network was trained on "
-            f"{', '.join(model.info['classes'])}"
+            f"{', '.join(info['classes'])}"
         )
     scores = training.evaluate(model, dataset, device=args.device, workers=args.workers)
     if args.json and process_state().is_main_process:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def accuracy_figure(arms: dict[str, list[RoundResult]]) -> bytes:
     return _png(figure)
 
 
-def confusion_figure(matrices: dict[str, Sequence[Sequence[int]]], classes: Sequence[str]) -> bytes:
+def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str]) -> bytes:
     """Confusion matrices side by side, each row in percent of its true class."""
     size = max(3.2, 0.55 * len(classes))
     figure = Figure((size * len(matrices) + 0.6, size + 0.5), layout="constrained")
@@ -97,7 +97,7 @@ def gallery_figure(dataset: Any, indices: Sequence[int], rounds: dict[int, Any],
                 continue
             height, width = image.shape[1:]
             pixels = size if isinstance(size, int) else max(1, round(size * min(height, width)))
-            box = patch_box(*found.xy[0, 0].tolist(), pixels, width, height)
+            box = patch_box(int(found.xy[0, 0, 0]), int(found.xy[0, 0, 1]), pixels, width, height)
             erased = erase_patch(image, box, found.colour[0, 0].tolist())
             _show(panels[row][column], erased, f"p {found.p_clean[0]:.2f} → {found.p_point[0, 0]:.2f}")
     for row, name in enumerate(["as it is", *(f"round {number}" for number in rounds)]):

@@ -60,7 +60,7 @@ def erase_patch(
         return image
     image = image if inplace else image.clone()
     colour = _per_channel(value, image.shape[-3])
-    fill = torch.tensor(colour, dtype=torch.float64).to(image.dtype).to(image.device)
+    fill = torch.tensor(colour, dtype=image.dtype, device=image.device)
     image[..., top:bottom, left:right] = fill[:, None, None]
     return image
 

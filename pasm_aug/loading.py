@@ -127,11 +127,12 @@ def collate(samples: list[tuple[Any, ...]]) -> tuple[Tensor, ...]:
 class InMemory(Dataset):
     """A data set decoded once into memory as uint8 tensors: drawing or decoding never stands in training's way.
 
-    Keeps ``classes``, ``class_to_idx`` and ``labels`` of the data set.
+    Keeps ``classes``, ``class_to_idx`` and ``labels`` of the data set; ``source`` is the data set itself.
     """
 
     def __init__(self, dataset: Dataset, *, name: str = "images", progress: bool = True) -> None:
         assert isinstance(dataset, Sized)
+        self.source = dataset
         bar = tqdm(range(len(dataset)), desc=f"reading {name}", unit=" images", disable=not progress, leave=False)
         samples = [dataset[i] for i in bar]
         self.images = [to_uint8_tensor(image) for image, _ in samples]

@@ -133,7 +133,7 @@ def _known_rows(
     parts = [np.empty(0, row_dtype(points, channels))]
     if not resume:
         if state.is_main_process:
-            for file in [path, *journal_paths(path)]:
+            for file in [str(path), *journal_paths(path)]:
                 Path(file).unlink(missing_ok=True)
         return parts[0]
     if path.exists():

@@ -26,6 +26,9 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Preprocess(nn.Module):
     """uint8 (B, 1 or 3, H, W) in 0…255 → normalised float32 (B, 3, H, W); grey pictures fill all three channels."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
@@ -182,7 +185,11 @@ def load_weights(model: nn.Module, path: Path, *, strict: bool = True) -> None:
         if wanted and wanted != hashlib.sha256(data).hexdigest():
             raise ValueError(f"{file} is damaged: its sha256 is not the one in model.json")
     try:
-        state = load(data) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
+        state: Any
+        if file.suffix == ".safetensors":
+            state = load(data)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
         raise ValueError(f"{file} holds no readable weights: {error}") from error
     except Exception as error:  # torch's UnpicklingError for anything but plain tensors

@@ -24,7 +24,8 @@ class PairedView(nn.Module):
     """(image, label) → (erased, clean, label); a SampleIndex may follow the label and is used up here.
 
     Args:
-        erase: the transform that erases, called with the whole sample; ``None`` gives two views of the clean picture.
+        erase: the transform that erases: a v2 transform (sees the label and index too) or any function of the image
+            alone; ``None`` gives two views of the clean picture.
         then: v2 transform, or ``v2.Compose`` or ``nn.Sequential`` of them, for both pictures together; or ``None``.
 
     Raises:
@@ -47,7 +48,8 @@ class PairedView(nn.Module):
         clean, label = sample[:2]
         erased = _copied(clean)  # what writes in place, here or in ``then``, must not reach the clean one
         if self.erase is not None:
-            erased = self.erase(erased, *sample[1:])[0]
+            whole = isinstance(self.erase, v2.Transform)  # v2 takes the sample; v1 and plain functions the image alone
+            erased = self.erase(erased, *sample[1:])[0] if whole else self.erase(erased)
         for step in self._steps:
             erased, clean = _together(step, erased, clean)
         if type(erased) is not type(clean) or (isinstance(erased, Tensor) and erased.shape != clean.shape):

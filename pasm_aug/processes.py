@@ -13,7 +13,7 @@ def process_state(device: str | None = None) -> PartialState:
 
 
 def make_accelerator(device: str | None = None, precision: str = "no") -> Accelerator:
-    """Device, precision and processes for training; ``device`` is ``None`` (a GPU if there is one), ``"cpu"``, ``"cuda"``.
+    """Device, precision and processes for training; ``device`` ``None`` is a GPU if there is one.
 
     Raises:
         ValueError: another device, or a GPU where there is none.

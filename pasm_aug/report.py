@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,26 +12,30 @@ from pasm_aug.arms import AUGMENTS
 from pasm_aug.cache import PositionCache
 from pasm_aug.figures import accuracy_figure, confusion_figure, gallery_figure, heatmap_figure, interval
 from pasm_aug.files import write_atomic
+from pasm_aug.page import figure, page, paragraph, settings, table
 from pasm_aug.results import RoundResult, best_round
+from pasm_aug.training import Metrics
 
 FITTED = 0.98  # share of its training data that a teacher should have right before hard erasing can help
-GALLERY = 8
+GALLERY = 8  # pictures a row
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #c2410c }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
-h1 { margin-bottom: .2rem } h2 { margin-top: 2.2rem; border-top: 1px solid var(--line); padding-top: 1rem }
-table { border-collapse: collapse; width: 100% } .scroll { overflow-x: auto }
-th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap }
-th:first-child, td:first-child { text-align: left } tr.best td { font-weight: 600; background: var(--soft) }
-img { max-width: 100%; height: auto; background: #fff; border-radius: 6px } .verdict { font-size: 1.12rem }
-figcaption, .note { color: color-mix(in srgb, currentColor 70%, transparent); font-size: .92rem } figure { margin: 0 }
-code { background: var(--soft); padding: .1rem .3rem; border-radius: 4px; overflow-wrap: anywhere }
-@media print { h2 { break-after: avoid } figure, table { break-inside: avoid } }
-"""
+WHAT = (
+    "A teacher network is trained. For each training picture a search finds the one pixel whose change hurts the "
+    "teacher most; a square is erased there; a student learns from the erased pictures and from the teacher's answers on "
+    "the whole ones. If the student is better on the validation split, it becomes the next teacher. The other arms do the "
+    "same with another way of erasing, or none, and the same number of epochs."
+)
+HOW = (
+    "Percent of pictures classified rightly; ± is the 95 % interval that the size of the split allows. Rounds are "
+    "picked on validation; the test split was scored once, after the run had stopped."
+)
+GALLERY_CAPTION = (
+    "Training pictures as they are, and erased at the point that each round mined. p: the teacher's probability of the "
+    "true class before and after changing that one pixel."
+)
 
 
-def table_rows(arms: Mapping[str, list[RoundResult]]) -> list[tuple[str, str, str, str, str, str]]:
+def table_rows(arms: Mapping[str, list[RoundResult]]) -> list[tuple[str, ...]]:
     """(arm, round, training, validation, test, note) of every network, for the terminal and for the page."""
     rows = []
     for arm, results in arms.items():
@@ -81,7 +83,7 @@ def verdict(arms: Mapping[str, list[RoundResult]]) -> str:
             if rival.test is None:
                 continue
             gain = point.test.accuracy - rival.test.accuracy
-            noise = float(np.hypot(*(interval(r.test.accuracy, r.test.count) for r in (point, rival) if r.test)))
+            noise = float(np.hypot(interval(*_of(point.test)), interval(*_of(rival.test))))
             word = "inside the noise" if abs(gain) < noise else ("a clear gain" if gain > 0 else "a clear loss")
             lines.append(
                 f"Against {AUGMENTS[arm]} with the same budget ({_which(rival)}, {rival.test.accuracy:.1%}): "
@@ -95,17 +97,18 @@ def region_shares(dataset: Any, cache: PositionCache) -> tuple[float, float] | N
 
     Only for data sets that tell ``regions(index)`` and ``face_box(index)``: the synthetic faces do.
     """
-    if not hasattr(dataset, "regions"):
+    faces = getattr(dataset, "source", dataset)
+    if not hasattr(faces, "regions"):
         return None
     found = cache.lookup(indices=np.arange(len(dataset)))
     inside, area = [], []
     for index in np.flatnonzero(found.hit):
         x, y = found.xy[index, 0]
-        left, top, right, bottom = dataset.face_box(int(index))
+        left, top, right, bottom = faces.face_box(int(index))
         grid_y, grid_x = np.mgrid[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
         covered = np.zeros(grid_x.shape, bool)
         hit = False
-        for l, t, r, b in dataset.regions(int(index)):  # noqa: E741
+        for l, t, r, b in faces.regions(int(index)):  # noqa: E741
             covered |= (grid_x >= l) & (grid_x < r) & (grid_y >= t) & (grid_y < b)
             hit |= l <= x < r and t <= y < b
         inside.append(hit)
@@ -144,10 +147,10 @@ def write_report(
     opened = {number: PositionCache.open(path) for number, path in caches.items() if path.exists()}
     shares = {}
     if opened:
-        picks = np.linspace(0, len(dataset) - 1, GALLERY).astype(int)
         labels = np.unique(dataset.labels)
         picks = [
-            int(np.flatnonzero(dataset.labels == labels[i % len(labels)])[i // len(labels)]) for i in range(len(picks))
+            int(np.flatnonzero(dataset.labels == labels[i % len(labels)])[i // len(labels)])
+            for i in range(min(GALLERY, len(dataset)))
         ]
         figures["gallery"] = gallery_figure(dataset, picks, opened, size)
         for number, cache in opened.items():
@@ -169,59 +172,44 @@ def region_sentence(number: int, shares: tuple[float, float]) -> str:
     )
 
 
-def _page(arms: Any, figures: dict[str, bytes], shares: Any, config: Any, seconds: Any) -> str:
-    def figure(name: str, caption: str) -> str:
-        data = base64.b64encode(figures[name]).decode()
-        return f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
-
-    rows = "".join(
-        f"<tr{' class=best' if row[5] else ''}>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in table_rows(arms)
-    )
+def _page(
+    arms: Mapping[str, list[RoundResult]],
+    figures: Mapping[str, bytes],
+    shares: Mapping[int, tuple[float, float]],
+    config: Mapping[str, Any],
+    seconds: Mapping[str, float],
+) -> str:
+    rows = table_rows(arms)
     parts = [
         "<h1>Point Adversarial Self Mining</h1>",
-        f'<p class="verdict">{html.escape(verdict(arms))}</p>',
-        "<p>A <em>teacher</em> network is trained. For each training picture a search finds the one pixel whose change "
-        "hurts the teacher most; a square is erased there; a <em>student</em> learns from the erased pictures and from "
-        "the teacher's answers on the whole ones. If the student is better on the validation split, it becomes the next "
-        "teacher. The other arms do the same with another way of erasing, or none, and the same number of epochs.</p>",
+        paragraph(verdict(arms), "verdict"),
+        paragraph(WHAT),
         "<h2>Accuracy</h2>",
-        '<div class="scroll"><table><tr><th>arm</th><th>round</th><th>train</th><th>validation</th><th>test</th><th></th>'
-        f"</tr>{rows}</table></div>",
-        "<p class=note>Percent of pictures classified rightly; ± is the 95 % interval of the test split's size. Rounds are "
-        "picked on validation; the test split was scored once, after the run had stopped.</p>",
-        figure("accuracy", "Accuracy of every arm, round by round."),
+        table(("arm", "round", "train", "validation", "test", ""), rows, [bool(row[5]) for row in rows]),
+        paragraph(HOW, "note"),
+        figure(figures["accuracy"], "Accuracy of every arm, round by round, with 95 % intervals."),
     ]
     if "gallery" in figures:
-        parts += [
-            "<h2>What is erased</h2>",
-            figure(
-                "gallery",
-                "Training pictures as they are, and erased at the point that each round mined. p: the "
-                "teacher's probability of the true class before and after changing that one pixel.",
-            ),
-        ]
-    for name in figures:
+        parts += ["<h2>What is erased</h2>", figure(figures["gallery"], GALLERY_CAPTION)]
+    for name, picture in figures.items():
         if name.startswith("heatmap"):
             number = int(name.rsplit("-", 1)[1])
-            parts += [
-                f"<h2>Where the points lie, round {number}</h2>",
-                f"<p>{html.escape(region_sentence(number, shares[number]))}</p>" if number in shares else "",
-                figure(name, "Density of the mined points of each class over its mean picture (number of pictures)."),
-            ]
+            parts.append(f"<h2>Where the points lie, round {number}</h2>")
+            if number in shares:
+                parts.append(paragraph(region_sentence(number, shares[number])))
+            parts.append(figure(picture, "Density of the mined points of each class over its mean picture (how many)."))
     if "confusion" in figures:
-        parts += ["<h2>Which classes are confused</h2>", figure("confusion", "Test split; a row is a true class.")]
-    cost = "".join(f"<tr><td>{html.escape(k)}</td><td>{v:.1f} s</td></tr>" for k, v in seconds.items())
+        caption = "Test split; rows are true classes, columns predicted ones, in percent of the row."
+        parts += ["<h2>Which classes are confused</h2>", figure(figures["confusion"], caption)]
     queries = sum(r.queries for results in arms.values() for r in results)
-    options = " ".join(f"{html.escape(k)}={html.escape(str(v))}" for k, v in config.items())
-    parts += [
-        "<h2>What it cost</h2>",
-        f'<div class="scroll"><table><tr><th>stage</th><th>time</th></tr>{cost}</table></div>',
-        f"<p class=note>{queries:,} queries of the teacher in all searches.</p>",
-        f"<h2>Settings</h2><p><code>{options}</code></p>",
-    ]
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    return f'<!doctype html><html lang="en"><head>{head}<title>PASM run</title><style>{STYLE}</style></head><body>{"".join(parts)}</body></html>\n'
+    cost = [(name, f"{value:.1f} s") for name, value in seconds.items()]
+    parts += ["<h2>What it cost</h2>", table(("stage", "time"), cost) if cost else ""]
+    parts += [paragraph(f"{queries:,} queries of the teacher in all searches.", "note"), "<h2>Settings</h2>"]
+    return page("PASM run", [*parts, settings(config)])
+
+
+def _of(scores: Metrics) -> tuple[float, int]:
+    return scores.accuracy, scores.count
 
 
 def _which(result: RoundResult) -> str:

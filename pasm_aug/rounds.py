@@ -47,7 +47,7 @@ def run_rounds(
     alpha: float = 1.0,
     beta: float = 0.1,
     student: str = "refine",
-    geometry: Callable[..., Any] | None = None,
+    geometry: nn.Module | None = None,
     teacher_training: Mapping[str, Any] | None = None,
     info: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -163,8 +163,8 @@ def run_rounds(
                 torch.manual_seed(derive_seed(seed, number))
                 pupil = model()
         trained = fit(
-            pupil,
-            splits["train"],
+            model=pupil,
+            dataset=splits["train"],
             augment=PairedView(make_erase(augment, cache, p=p, size=size, value=value), geometry),
             teacher=network,
             loss=functools.partial(distillation_loss, alpha=alpha, beta=beta),

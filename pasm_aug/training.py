@@ -7,7 +7,7 @@ epoch come from :mod:`pasm_aug.loading`, the state of an interrupted training fr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -163,7 +163,7 @@ def train(
             optim.step()
             hits = (logits.detach().argmax(1) == target).sum()
             total += torch.stack([value.detach() * len(target), hits, torch.tensor(len(target), device=hits.device)])
-        row = {"epoch": epoch + 1, "lr": sched.get_last_lr()[0]}
+        row: dict[str, float] = {"epoch": epoch + 1, "lr": float(sched.get_last_lr()[0])}
         total = accelerator.reduce(total)
         row |= {"loss": (total[0] / total[2]).item(), "running_accuracy": (total[1] / total[2]).item()}
         sched.step()
@@ -194,7 +194,7 @@ def _clean_logits(teacher: nn.Module, images: Tensor) -> Tensor:
 
 
 @contextmanager
-def eval_mode(model: nn.Module) -> Iterable[None]:  # type: ignore[misc]
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Eval mode inside; every submodule's own mode again afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()

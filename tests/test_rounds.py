@@ -97,9 +97,10 @@ def test_an_interrupted_run_goes_on_and_ends_bit_identical(tmp_path, stop_after)
     done = (tmp_path / "cut" / f"round-{stop_after}" / "result.json").stat().st_mtime_ns
     results = run(tmp_path / "cut")
     assert torch.equal(weights(tmp_path / "whole" / "round-2"), weights(tmp_path / "cut" / "round-2"))
-    assert results[stop_after].seconds == json.loads((tmp_path / "cut" / "round-0" / "result.json").read_text())[
-        "seconds"
-    ] or stop_after
+    assert (
+        results[stop_after].seconds == json.loads((tmp_path / "cut" / "round-0" / "result.json").read_text())["seconds"]
+        or stop_after
+    )
     assert (tmp_path / "cut" / f"round-{stop_after}" / "model.safetensors").stat().st_mtime_ns <= done
 
 

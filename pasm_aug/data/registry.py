@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps
-from torchvision.transforms import v2
 
 from pasm_aug.data.base import ExpressionDataset, Transform
 from pasm_aug.data.fer2013 import FER2013
@@ -33,8 +32,7 @@ def _on_disk(
     if root is None:
         raise ValueError(f"root must name the folder of the data set {name!r}, got None")
     if size is not None:
-        resize = partial(resize_square, size=size)
-        transform = resize if transform is None else v2.Compose([resize, transform])
+        transform = partial(_resized, size=size, then=transform)
     return dataset(root, split, transform=transform, **options)
 
 
@@ -89,3 +87,8 @@ def resize_square(picture: Image.Image, size: int) -> Image.Image:
     if picture.mode not in ("L", "RGB"):
         picture = picture.convert("L" if picture.mode == "1" else "RGB")  # palettes cannot be interpolated
     return ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
+
+
+def _resized(picture: Image.Image, size: int, then: Transform | None) -> Any:
+    picture = resize_square(picture, size)
+    return picture if then is None else then(picture)

@@ -1,0 +1,189 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from pasm_aug.cache import PositionCache
+from pasm_aug.cli import build_parser, main
+from pasm_aug.models import load_model
+from tests.shapes import Shapes
+
+QUICK = ["--limit", "42", "--batch-size", "16", "--quiet", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run on a few drawn faces."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    assert main(["run", *QUICK, "--teacher-epochs", "2", "--epochs", "1", "--rounds", "2", "--out", str(out)]) == 0
+    return out
+
+
+def test_run_leaves_the_folder_of_the_contract(finished):
+    names = {file.name for file in finished.iterdir()}
+    assert names >= {"config.json", "rounds.csv", "report.html", "figures", "round-0", "round-1", "round-2"}
+    assert (finished / "round-1" / "positions.safetensors").exists()
+    rows = (finished / "rounds.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["teacher", "point", "point", "none", "none", "random", "random"]
+    assert all(float(row.split(",")[6]) <= 1 for row in rows[1:])
+    assert json.loads((finished / "round-1" / "model.json").read_text())["architecture"] == "small"
+    assert len(PositionCache.open(finished / "round-1" / "positions.safetensors")) == 42
+
+
+def test_run_again_trains_nothing_and_says_the_same(finished, capsys):
+    before = (finished / "round-2" / "model.safetensors").stat().st_mtime_ns
+    assert main(["run", *QUICK, "--teacher-epochs", "2", "--epochs", "1", "--rounds", "2", "--out", str(finished)]) == 0
+    out = capsys.readouterr().out
+    assert "resuming" in out
+    assert "RandomErasing (torchvision)" in out
+    assert str(finished / "report.html") in out
+    assert (finished / "round-2" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_run_with_other_options_into_the_same_folder_is_refused(finished, capsys):
+    assert main(["run", *QUICK, "--teacher-epochs", "2", "--epochs", "2", "--rounds", "2", "--out", str(finished)]) == 2
+    assert "epochs was 1, now 2" in capsys.readouterr().err
+
+
+def test_evaluate_prints_and_writes_what_the_run_found(finished, tmp_path, capsys):
+    scores = tmp_path / "scores.json"
+    words = ["evaluate", "--checkpoint", str(finished / "round-1"), "--limit", "42", "--json", str(scores), "--quiet"]
+    assert main(words) == 0
+    result = json.loads((finished / "round-1" / "result.json").read_text())
+    assert json.loads(scores.read_text())["confusion"] == result["test"]["confusion"]
+    assert f"{result['test']['accuracy']:.2%}" in capsys.readouterr().out
+
+
+def test_mine_train_and_report_alone(finished, tmp_path, capsys):
+    cache = tmp_path / "positions.safetensors"
+    assert main(["mine", "--teacher", str(finished / "round-0"), "--out", str(cache), "--limit", "42", "--quiet"]) == 0
+    first, again = (PositionCache.open(p).to_numpy() for p in (cache, finished / "round-1" / "positions.safetensors"))
+    assert np.array_equal(first["xy"], again["xy"])
+    words = ["train", *QUICK, "--epochs", "1", "--teacher", str(finished / "round-0")]
+    assert main([*words, "--augment", "point", "--positions", str(cache), "--out", str(tmp_path / "net")]) == 0
+    assert load_model(tmp_path / "net")
+    (finished / "report.html").unlink()
+    assert main(["report", str(finished)]) == 0
+    assert (finished / "report.html").exists()
+    assert "round" in capsys.readouterr().out
+
+
+def test_run_on_a_folder_of_pictures_with_another_network(tmp_path):
+    for split, length in (("train", 24), ("val", 12), ("test", 12)):
+        data = Shapes(length, seed=length)
+        for index in range(length):
+            image, label = data[index]
+            folder = tmp_path / "data" / split / data.classes[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            image.resize((26, 22)).save(folder / f"{index}.png")
+    words = ["run", "--data", "folder", "--root", str(tmp_path / "data"), "--model", "tests.shapes:OwnNet"]
+    words += ["--image-size", "20", "--rounds", "1", "--epochs", "1", "--teacher-epochs", "1", "--baselines", ""]
+    assert main([*words, "--quiet", "--out", str(tmp_path / "out")]) == 0
+    assert "ring" in (tmp_path / "out" / "round-0" / "model.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--data", "fer2013"], "root"),
+        (["run", "--data", "folder", "--root", "/nowhere"], "/nowhere"),
+        (["run", "--model", "resnet1234"], "resnet1234"),
+        (["run", "--baselines", "none,cutout"], "cutout"),
+        (["run", "--preset", "paper", "--model", "small", "--limit", "14"], "ImageNet"),
+        (["mine", "--teacher", "/nowhere", "--out", "x"], "/nowhere/model.json"),
+        (["evaluate", "--checkpoint", "/nowhere"], "/nowhere"),
+        (["report", "/nowhere"], "/nowhere/config.json"),
+        (["train", "--augment", "point", "--out", "x"], "--positions"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(words, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, *([] if words[0] == "report" else ["--quiet"])]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "--p", "x"], ["run", "--mask-size", "0"], ["run", "--value", "blue"], ["sing"]]
+)
+def test_a_wrong_option_is_exit_code_2(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_an_image_that_is_none_is_named(tmp_path, capsys):
+    for split in ("train", "val", "test"):
+        for name in ("a", "b"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for index in range(3):
+                PIL.Image.new("L", (20, 20), index).save(tmp_path / split / name / f"{index}.png")
+    (tmp_path / "train" / "b" / "1.png").write_bytes(b"no picture")
+    assert main(["run", "--data", "folder", "--root", str(tmp_path), "--quiet", "--out", str(tmp_path / "out")]) == 2
+    assert "train/b/1.png" in capsys.readouterr().err
+
+
+def test_help_gives_every_option_a_text():
+    parser = build_parser()
+    subparsers = next(action for action in parser._actions if action.dest == "command")
+    for name, command in subparsers.choices.items():
+        assert all(action.help for action in command._actions), name
+        assert command.format_help()
+
+
+def test_help_is_quick_because_it_loads_no_torch():
+    code = "import sys; from pasm_aug.cli import build_parser; build_parser(); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_preset_gives_way_to_options_beside_it():
+    words = ["run", "--preset", "paper", "--beta", "0.5", "--out", "x"]
+    seen = {}
+
+    def capture(args):
+        seen.update(vars(args))
+
+    from pasm_aug import commands
+
+    original, commands.run = commands.run, capture
+    try:
+        assert main(words) == 0
+    finally:
+        commands.run = original
+    assert (seen["search"], seen["model"], seen["image_size"], seen["lr"], seen["beta"]) == (
+        "paper",
+        "resnet34",
+        224,
+        0.01,
+        0.5,
+    )
+
+
+def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
+    """A real process, killed in the middle of whatever it is doing, three times; then the end must be bit-identical."""
+    words = ["run", *QUICK, "--teacher-epochs", "3", "--epochs", "2", "--rounds", "1", "--baselines", "none"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    out, rng = tmp_path / "killed", np.random.default_rng(0)
+    for moment in ("round-0", "round-1", "baselines"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pasm_aug", *words, "--out", str(out)], env=environment, stdout=subprocess.DEVNULL
+        )
+        while process.poll() is None and not (out / moment).exists():
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    for name in ("killed", "whole"):
+        command = [sys.executable, "-m", "pasm_aug", *words, "--out", str(tmp_path / name)]
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    for file in ("round-0", "round-1", "baselines/none/round-1"):
+        ends = [(tmp_path / name / file / "model.safetensors").read_bytes() for name in ("killed", "whole")]
+        assert ends[0] == ends[1], file
