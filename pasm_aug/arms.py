@@ -16,11 +16,14 @@ AUGMENTS = {
 }
 
 
-def default_geometry(size: int) -> v2.Compose:
-    """Random flip and a crop that shifts by up to a twelfth of ``size``: drawn anew for every sample and epoch."""
+def default_geometry() -> v2.Transform:
+    """The random geometry of the command line: a horizontal flip.
+
+    No more on purpose: a first teacher must be able to fit its training data, or erasing hard places only hurts.
+    """
     from torchvision.transforms import v2
 
-    return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomCrop(size, padding=max(1, size // 12))])
+    return v2.RandomHorizontalFlip()
 
 
 def make_erase(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     add_search(parser)
     add_erasing(parser)
-    add_training(parser, epochs=3, lr=0.01)
+    add_training(parser, epochs=4, lr=0.01)
     add_machine(parser)
 
 
@@ -149,8 +150,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(words)
     if getattr(args, "device", None) == "auto":
         args.device = None
+    started = time.perf_counter()
     from pasm_aug import commands  # torch takes seconds to load: not for --help
     from pasm_aug.training import DivergedError
+
+    args.imports = time.perf_counter() - started
 
     try:
         getattr(commands, args.command)(args)

@@ -7,7 +7,7 @@ it does for that item. So worker count, persistent workers, resuming and the num
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,15 +22,18 @@ from pasm_aug.rng import derive_seed
 
 
 @contextmanager
-def forked_random_state(seed: int) -> Iterator[None]:
-    """Run with torch's, numpy's and Python's global (CPU) generators seeded; put them back afterwards."""
+def forked_random_state() -> Iterator[Callable[[int], None]]:
+    """Hand out a function that seeds torch's, numpy's and Python's global CPU generators; put them back afterwards."""
     generator = torch.default_generator
     states = generator.get_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
-    generator.manual_seed(seed)
-    np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002
-    random.seed(seed)
+
+    def seed(value: int) -> None:
+        generator.manual_seed(value)
+        np.random.seed(value & 0xFFFFFFFF)  # noqa: NPY002
+        random.seed(value)
+
     try:
-        yield
+        yield seed
     finally:
         generator.set_state(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
@@ -50,13 +53,18 @@ class EpochDataset(Dataset):
         self.base, self.transform, self.seed = base, transform, seed
 
     def __getitem__(self, item: tuple[int, int]) -> tuple[Any, ...]:
-        epoch, index = item
-        with forked_random_state(derive_seed(self.seed, epoch, index)):
-            sample = self.base[index]
-            if self.transform is not None:
-                sample = self.transform(*sample)
-        *images, label = sample
-        return *(to_uint8_tensor(image) for image in images), int(label)
+        return self.__getitems__([item])[0]
+
+    def __getitems__(self, items: Sequence[tuple[int, int]]) -> list[tuple[Any, ...]]:
+        """A batch at once: saving the random states costs more than the transforms, so it is done once for all."""
+        samples = []
+        with forked_random_state() as seed:
+            for epoch, index in items:
+                seed(derive_seed(self.seed, epoch, index))
+                sample = self.base[index]
+                *images, label = sample if self.transform is None else self.transform(*sample)
+                samples.append((*(to_uint8_tensor(image) for image in images), int(label)))
+        return samples
 
 
 def to_uint8_tensor(image: Any) -> Tensor:

@@ -154,7 +154,7 @@ def add_training(parser: argparse.ArgumentParser, *, epochs: int, lr: float) -> 
     group.add_argument(
         "--lr", type=_at_least(0, float), default=lr, help="learning rate, ×0.1 at 60 %% and 85 %% of the epochs"
     )
-    group.add_argument("--batch-size", metavar="B", type=_at_least(2, int), default=64, help="images a step")
+    group.add_argument("--batch-size", metavar="B", type=_at_least(2, int), default=32, help="images a step")
     group.add_argument("--alpha", type=_at_least(0, float), default=1.0, help="weight of the cross-entropy in Eq. 4")
     group.add_argument(
         "--beta",

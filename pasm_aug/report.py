@@ -21,9 +21,9 @@ GALLERY = 8  # pictures a row
 
 WHAT = (
     "A teacher network is trained. For each training picture a search finds the one pixel whose change hurts the "
-    "teacher most; a square is erased there; a student learns from the erased pictures and from the teacher's answers on "
-    "the whole ones. If the student is better on the validation split, it becomes the next teacher. The other arms do the "
-    "same with another way of erasing, or none, and the same number of epochs."
+    "teacher most; a square is erased there; a student learns from the erased pictures and from the teacher's "
+    "answers on the whole ones. If the student is better on the validation split, it becomes the next teacher. The other "
+    "arms do the same with another way of erasing, or none, and the same number of epochs."
 )
 HOW = (
     "Percent of pictures classified rightly; ± is the 95 % interval that the size of the split allows. Rounds are "
@@ -92,6 +92,20 @@ def verdict(arms: Mapping[str, list[RoundResult]]) -> str:
     return " ".join(lines)
 
 
+def stage_seconds(arms: Mapping[str, list[RoundResult]]) -> dict[str, float]:
+    """Seconds of mining and of training (scoring included), summed over the rounds of each arm."""
+    seconds: dict[str, float] = {}
+    for number, results in enumerate(arms.values()):
+        for r in results:
+            if r.arm == "teacher" and number:
+                continue  # the same first teacher again
+            for kind, value in r.seconds.items():
+                name = "first teacher" if r.arm == "teacher" else AUGMENTS[r.arm]
+                stage = f"{name}: {kind}"
+                seconds[stage] = seconds.get(stage, 0.0) + value
+    return seconds
+
+
 def region_shares(dataset: Any, cache: PositionCache) -> tuple[float, float] | None:
     """(share of mined points inside the expression's regions, the regions' share of the face), or ``None``.
 
@@ -137,11 +151,11 @@ def write_report(
     picked = {arm: best_round(results) for arm, results in arms.items()}
     if first.test:
         matrices = {"first teacher": first.test.confusion}
-        matrices |= {
-            f"{AUGMENTS[arm].split(':')[0]}, round {r.round}": r.test.confusion
-            for arm, r in picked.items()
-            if r.test and (r.round or arm == "point")
-        }
+        last = (
+            next(iter(picked.values())) if first is not next(iter(picked.values())) else next(iter(arms.values()))[-1]
+        )
+        if last.test and last is not first:
+            matrices[f"{AUGMENTS[last.arm].split(':')[0]}, round {last.round}"] = last.test.confusion
         figures["confusion"] = confusion_figure(matrices, dataset.classes)
     caches = {r.round: Path(r.folder) / "positions.safetensors" for r in arms.get("point", [])}
     opened = {number: PositionCache.open(path) for number, path in caches.items() if path.exists()}

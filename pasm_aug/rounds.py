@@ -36,7 +36,7 @@ def run_rounds(
     datasets: Mapping[str, Dataset],
     *,
     out: str | Path,
-    teacher: str | Path | nn.Module | None = None,
+    teacher: RoundResult | str | Path | nn.Module | None = None,
     miner: nn.Module | None = None,
     search: str | PointSearch = "seeded",
     augment: str = "point",
@@ -61,8 +61,8 @@ def run_rounds(
         model: makes an untrained classifier; any architecture.
         datasets: ``"train"``, ``"val"`` and ``"test"``; items (image, label) without random transforms.
         out: folder; ``round-0`` holds the first teacher, ``round-r`` round r's positions, student and scores.
-        teacher: start from this one, a module or a folder of :func:`~pasm_aug.models.save_model`; default: train
-            one with ``teacher_training``.
+        teacher: start from this one: a module, a folder of :func:`~pasm_aug.models.save_model`, or round 0 of another
+            run on the same data, whose scores stand as they are; default: train one with ``teacher_training``.
         miner: mine with this network instead of the teacher (Table 7 of the paper).
         search: mode or :class:`PointSearch`.
         augment: one of :data:`~pasm_aug.arms.AUGMENTS`; only ``"point"`` mines.
@@ -88,8 +88,14 @@ def run_rounds(
     splits = {name: datasets[name] for name in ("train", "val", "test")}
     score = functools.partial(evaluate, device=training.get("device"), workers=workers)
     fit = functools.partial(
-        train, val=splits["val"], workers=workers, progress=progress, **({"epochs": 3, "lr": 0.01} | training)
+        train, val=splits["val"], workers=workers, progress=progress, **({"epochs": 4, "lr": 0.01} | training)
     )
+
+    def fresh(number: int) -> nn.Module:
+        """An untrained network of round ``number``, the same in every arm."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, number))
+            return model()
 
     def finish(result: RoundResult, network: nn.Module, history: list[dict[str, float]], **model_info: Any) -> None:
         """Write what a stage made; ``result.json`` comes last and says that the stage is done."""
@@ -104,21 +110,19 @@ def run_rounds(
 
     def first_teacher() -> tuple[RoundResult, nn.Module]:
         folder = out / "round-0"
-        if isinstance(teacher, str | Path) and (Path(teacher) / "result.json").exists():
-            folder = Path(teacher)  # a round of another run: its scores stand as they are
+        if isinstance(teacher, RoundResult):
+            return teacher, load_model(teacher.folder, model=fresh(0))
         if (folder / "result.json").exists():
-            return RoundResult.load(folder), load_model(folder, model=model())
+            return RoundResult.load(folder), load_model(folder, model=fresh(0))
         folder.mkdir(parents=True, exist_ok=True)
         started, history, parent = time.perf_counter(), [], None
         if teacher is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(derive_seed(seed, 0))
-                network = model()
+            network = fresh(0)
             options = dict(fit.keywords) | dict(teacher_training or {})
             trained = train(
                 network,
                 splits["train"],
-                augment=PairedView(None, geometry),
+                augment=None if geometry is None else PairedView(geometry),
                 seed=derive_seed(seed, 0),
                 checkpoint=folder / "training.safetensors",
                 name="teacher",
@@ -128,7 +132,7 @@ def run_rounds(
         elif isinstance(teacher, nn.Module):
             network = copy.deepcopy(teacher)
         else:
-            network, parent = load_model(teacher, model=model()), str(teacher)
+            network, parent = load_model(teacher, model=fresh(0)), str(teacher)
         seconds = {"train": time.perf_counter() - started}
         result = RoundResult(
             "teacher", 0, str(folder), None, True, score(network, splits["train"]), score(network, splits["val"])
@@ -140,7 +144,7 @@ def run_rounds(
     def one_round(number: int, best: RoundResult, network: nn.Module) -> tuple[RoundResult, nn.Module]:
         folder, started = out / f"round-{number}", time.perf_counter()
         if (folder / "result.json").exists():
-            return RoundResult.load(folder), load_model(folder, model=model())
+            return RoundResult.load(folder), load_model(folder, model=fresh(0))
         folder.mkdir(parents=True, exist_ok=True)
         cache, queries = None, 0
         if augment == "point":
@@ -156,12 +160,7 @@ def run_rounds(
             )
             queries = int(cache.metadata["queries"])
         mined = time.perf_counter()
-        if student == "refine":
-            pupil = copy.deepcopy(network)
-        else:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(derive_seed(seed, number))
-                pupil = model()
+        pupil = copy.deepcopy(network) if student == "refine" else fresh(number)
         trained = fit(
             model=pupil,
             dataset=splits["train"],
@@ -193,7 +192,7 @@ def run_rounds(
             break
     for result in results:
         if result.test is None:
-            result.test = score(load_model(result.folder, model=model()), splits["test"])
+            result.test = score(load_model(result.folder, model=fresh(0)), splits["test"])
             if process_state().is_main_process:
                 result.save()
     if process_state().is_main_process:

@@ -70,7 +70,7 @@ def train(
     lr: float = 0.01,
     milestones: Sequence[float] = (0.6, 0.85),
     weight_decay: float = 1e-4,
-    batch_size: int = 64,
+    batch_size: int = 32,
     preprocess: Callable[[Tensor], Tensor] | None = None,
     seed: int = 0,
     device: str | None = None,

@@ -40,7 +40,7 @@ def test_run_again_trains_nothing_and_says_the_same(finished, capsys):
     before = (finished / "round-2" / "model.safetensors").stat().st_mtime_ns
     assert main(["run", *QUICK, "--teacher-epochs", "2", "--epochs", "1", "--rounds", "2", "--out", str(finished)]) == 0
     out = capsys.readouterr().out
-    assert "resuming" in out
+    assert "going on with the run" in out
     assert "RandomErasing (torchvision)" in out
     assert str(finished / "report.html") in out
     assert (finished / "round-2" / "model.safetensors").stat().st_mtime_ns == before

@@ -107,7 +107,7 @@ def test_an_interrupted_run_goes_on_and_ends_bit_identical(tmp_path, stop_after)
 @pytest.mark.parametrize("augment", ["none", "random", "random-matched"])
 def test_baselines_fork_from_the_same_teacher_and_mine_nothing(tmp_path, augment):
     first = run(tmp_path / "pasm", rounds=1)
-    base = run(tmp_path / "base", rounds=1, teacher=tmp_path / "pasm" / "round-0", augment=augment)
+    base = run(tmp_path / "base", rounds=1, teacher=first[0], augment=augment)
     assert base[0] == first[0]
     assert base[1].teacher_round == 0
     assert not (tmp_path / "base" / "round-1" / "positions.safetensors").exists()
