@@ -71,7 +71,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         default="refine",
         help="refine: from the teacher's weights (the paper); scratch: from new ones",
     )
-    group.add_argument("--teacher-epochs", metavar="E", type=int, default=40, help="epochs of the first teacher")
+    group.add_argument("--teacher-epochs", metavar="E", type=int, default=32, help="epochs of the first teacher")
     group.add_argument(
         "--teacher-lr", metavar="LR", type=float, default=0.05, help="learning rate of the first teacher"
     )

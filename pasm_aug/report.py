@@ -22,8 +22,8 @@ GALLERY = 8  # pictures a row
 WHAT = (
     "A teacher network is trained. For each training picture a search finds the one pixel whose change hurts the "
     "teacher most; a square is erased there; a student learns from the erased pictures and from the teacher's "
-    "answers on the whole ones. If the student is better on the validation split, it becomes the next teacher. The other "
-    "arms do the same with another way of erasing, or none, and the same number of epochs."
+    "answers on the whole ones. If the student is better on the validation split, it becomes the next teacher. The "
+    "other arms do the same with another way of erasing, or none, and the same number of epochs."
 )
 HOW = (
     "Percent of pictures classified rightly; ± is the 95 % interval that the size of the split allows. Rounds are "

@@ -62,13 +62,13 @@ _HAIR_CUMULATED = (0.32, 0.52, 0.78, 0.9, 1.0)  # shares of the styles, summed u
 class Difficulty:
     """How hard the faces are to read. Ranges are (low, high) of a uniform draw, shares are probabilities.
 
-    The defaults put a small residual network, trained on 1,400 faces of 48 pixels, at about 83 % on unseen ones.
+    The defaults put the small network, trained on 1,400 faces of 48 pixels, at about 82 % on unseen ones.
     """
 
-    intensity: tuple[float, float] = (0.5, 1.1)  # of the whole expression
+    intensity: tuple[float, float] = (0.7, 1.15)  # of the whole expression
     unit_spread: tuple[float, float] = (0.75, 1.15)  # factor on each action unit: prototypes are seldom complete
     stray: float = 0.05  # standard deviation of the activity of units that do not belong to the expression
-    blend_share: float = 0.3
+    blend_share: float = 0.2
     blend_weight: tuple[float, float] = (0.15, 0.4)  # of the second expression, relative to the first
     resting: float = 0.6  # factor on how far resting faces differ
     glasses_share: float = 0.15

@@ -1,0 +1,137 @@
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from pasm_aug.data import SyntheticExpressions
+from pasm_aug.figures import interval
+from pasm_aug.mining import mine_positions
+from pasm_aug.models import build_model
+from pasm_aug.report import region_sentence, region_shares, stage_seconds, text_table, verdict, write_report
+from pasm_aug.results import RoundResult
+from pasm_aug.training import Metrics
+
+
+def scores(accuracy, count=1000):
+    right = round(accuracy * count)
+    return Metrics(right / count, 1.0, [right / count] * 7, np.diag([right // 7] * 7).tolist(), count)
+
+
+def result(arm, number, train, val, test, improved=True, **options):
+    return RoundResult(arm, number, "nowhere", None, improved, scores(train), scores(val), scores(test), **options)
+
+
+@pytest.fixture
+def arms():
+    first = result("teacher", 0, 0.99, 0.70, 0.70, seconds={"train": 5.0})
+    point = [
+        first,
+        result("point", 1, 0.99, 0.80, 0.81, seconds={"mine": 2.0, "train": 1.0}, queries=64),
+        result("point", 2, 0.99, 0.79, 0.9, improved=False, seconds={"mine": 2.0, "train": 1.0}, queries=64),
+    ]
+    none = [first, result("none", 1, 0.99, 0.71, 0.70), result("none", 2, 0.99, 0.72, 0.71)]
+    return {"point": point, "none": none}
+
+
+def test_interval_covers_a_proportion_as_often_as_it_says():
+    draws = np.random.default_rng(0).binomial(400, 0.8, 20000) / 400
+    covered = np.mean([abs(a - 0.8) <= interval(a, 400) for a in draws])
+    assert covered == pytest.approx(0.95, abs=0.015)
+
+
+def test_the_table_shows_the_teacher_once_and_marks_what_validation_picked(arms):
+    lines = text_table(arms).splitlines()
+    assert len(lines) == 2 + 1 + 2 + 2
+    assert sum("first teacher" in line for line in lines) == 1
+    assert [line.split()[-4] for line in lines if "picked" in line] == ["81.0", "71.0"] or all(
+        "81.0 ±2.4" in line or "71.0 ±2.8" in line for line in lines if "picked" in line
+    )
+    assert "90.0" in lines[4]  # a better test score does not make a round the picked one
+    assert "picked" not in lines[4]
+
+
+def test_the_verdict_says_how_it_fell(arms):
+    assert "PASM (round 1) has 81.0%" in verdict(arms)
+    assert "+10.0 points, a clear gain" in verdict(arms)
+    swapped = {"point": arms["none"], "none": arms["point"]}
+    assert "-10.0 points, a clear loss" in verdict(swapped)
+    close = arms | {"none": [arms["point"][0], result("none", 1, 0.99, 0.8, 0.805)]}
+    assert "inside the noise" in verdict(close)
+    assert "not fitted" not in verdict(arms)
+    arms["point"][0].train = scores(0.8)
+    assert "not fitted" in verdict(arms)
+
+
+def test_stage_seconds_count_the_teacher_once(arms):
+    assert stage_seconds(arms) == {
+        "first teacher: train": 5.0,
+        "PASM: erased at the mined point: mine": 4.0,
+        "PASM: erased at the mined point: train": 2.0,
+    }
+
+
+class Fixed:
+    """A cache that places every point at one pixel."""
+
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def lookup(self, indices):
+        hit = np.ones(len(indices), bool)
+        return type("Points", (), {"hit": hit, "xy": np.tile([self.x, self.y], (len(indices), 1, 1))})
+
+
+class Boxes:
+    def __len__(self):
+        return 3
+
+    def regions(self, index):
+        return [(2.0, 2.0, 6.0, 6.0), (4.0, 4.0, 8.0, 8.0)]
+
+    def face_box(self, index):
+        return (0.0, 0.0, 10.0, 10.0)
+
+
+def test_region_shares_count_points_and_overlapping_boxes():
+    assert region_shares(Boxes(), Fixed(3, 3)) == (1.0, pytest.approx(0.28))
+    assert region_shares(Boxes(), Fixed(6, 3)) == (0.0, pytest.approx(0.28))
+    assert region_shares([1, 2, 3], Fixed(3, 3)) is None
+    assert "2.0 times" in region_sentence(1, (0.5, 0.25))
+
+
+class Pictures(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.sources, self.outside = [], []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if tag == "img":
+            self.sources.append(values["src"])
+            assert values["alt"]
+        self.outside += [v for k, v in attrs if k in ("href", "src") and not v.startswith("data:")]
+
+
+def test_the_page_holds_its_pictures_and_needs_nothing_else(tmp_path, arms):
+    data = SyntheticExpressions(length=21)
+    folder = tmp_path / "round-1"
+    mine_positions(build_model("small", 7), data, folder / "positions.safetensors", progress=False)
+    arms["point"][1].folder = str(folder)
+    path = write_report(tmp_path, arms, data, config={"seed": 0, "data": "<b>"}, seconds={"mine": 1.0}, size=31 / 224)
+    text = path.read_text()
+    page = Pictures()
+    page.feed(text)
+    assert page.outside == []
+    assert len(page.sources) == 4  # accuracy, gallery, heat map, confusion
+    for source in page.sources:
+        picture = PIL.Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+        assert min(picture.size) > 200
+    assert "data=&lt;b&gt;" in text
+    assert "times chance" in text
+    assert not re.search(r"https?://", text)
+    names = {"accuracy.png", "gallery.png", "heatmap-round-1.png", "confusion.png"}
+    assert {file.name for file in (tmp_path / "figures").iterdir()} == names
