@@ -37,7 +37,7 @@ _HOME = {
     "content_key": "functional",
     "erase_patch": "functional",
     "train": "training",
-    "evaluate": "training",
+    "evaluate": "evaluation",
     "run_rounds": "rounds",
     "build_model": "models",
     "load_model": "models",

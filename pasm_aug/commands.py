@@ -7,9 +7,10 @@ import functools
 
 import torch
 
-from pasm_aug import training
+from pasm_aug import evaluation, training
 from pasm_aug.arms import default_geometry, make_erase
 from pasm_aug.attack.search import PointSearch
+from pasm_aug.evaluation import Metrics
 from pasm_aug.files import read_json, write_json
 from pasm_aug.functional import distillation_loss
 from pasm_aug.job import report, run
@@ -18,7 +19,6 @@ from pasm_aug.models import load_model, save_model
 from pasm_aug.opening import about, default_image_size, model_factory, open_split, plain, say
 from pasm_aug.processes import process_state
 from pasm_aug.results import write_csv
-from pasm_aug.training import Metrics
 from pasm_aug.transforms import PairedView
 
 __all__ = ["evaluate", "mine", "report", "run", "train"]
@@ -52,7 +52,7 @@ def train(args: argparse.Namespace) -> None:
         checkpoint=args.out / "training.safetensors",
         progress=not args.quiet,
     )
-    scores = {name: training.evaluate(trained.model, split) for name, split in (("train", train_split), ("val", val))}
+    scores = {name: evaluation.evaluate(trained.model, split) for name, split in (("train", train_split), ("val", val))}
     if process_state().is_main_process:
         save_model(
             args.out, trained.model, about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
@@ -93,7 +93,7 @@ def evaluate(args: argparse.Namespace) -> None:
             f"--data {args.data} has the classes {', '.join(dataset.classes)}; the network was trained on "
             f"{', '.join(info['classes'])}"
         )
-    scores = training.evaluate(model, dataset, device=args.device, workers=args.workers)
+    scores = evaluation.evaluate(model, dataset, device=args.device, workers=args.workers)
     if args.json and process_state().is_main_process:
         write_json(args.json, scores.asdict())
     say(f"{args.data} {args.split}: {scores.accuracy:.2%} of {scores.count:,} images right, loss {scores.loss:.3f}\n")
@@ -105,5 +105,9 @@ def confusion_text(scores: Metrics, classes: list[str]) -> str:
     wide = max(map(len, classes))
     lines = [" " * wide + "".join(f"{name[:7]:>9}" for name in classes) + "   recall"]
     for name, row, recall in zip(classes, scores.confusion, scores.per_class, strict=True):
-        lines.append(f"{name:>{wide}}" + "".join(f"{count:9d}" for count in row) + f"{recall:9.1%}")
+        lines.append(
+            f"{name:>{wide}}"
+            + "".join(f"{count:9d}" for count in row)
+            + ("        –" if recall is None else f"{recall:9.1%}")
+        )
     return "\n".join(lines)

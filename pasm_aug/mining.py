@@ -6,6 +6,7 @@ at the end one of them merges the journals into the cache file. Killed at any mo
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
@@ -21,12 +22,11 @@ from tqdm import tqdm
 
 from pasm_aug.attack.search import PointResult, PointSearch
 from pasm_aug.cache import CacheLock, PositionCache, check_fingerprint, write_cache
+from pasm_aug.fingerprint import make_fingerprint
 from pasm_aug.functional import as_uint8, content_key
 from pasm_aug.identity import dataset_digest
 from pasm_aug.journal import Journal, journal_paths, read_journal, row_dtype
-from pasm_aug.models import describe_state
 from pasm_aug.processes import process_state
-from pasm_aug.training import eval_mode
 
 IMAGES_AT_ONCE = 32  # pictures searched in lockstep; what is lost at a kill
 
@@ -58,6 +58,7 @@ def mine_positions(
         search: a mode's name or a :class:`PointSearch`.
         preprocess: uint8 (B, C, H, W) → network input; required unless the teacher carries ``.preprocess``.
         batch_size: pictures a forward; changes speed and memory, not the result. Default automatic.
+        device: ``None`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``.
         seed: of the search; ignored when ``search`` is a :class:`PointSearch`, which has its own.
         workers: processes that decode pictures.
         resume: go on from journals and an existing cache; ``False`` starts anew.
@@ -70,9 +71,10 @@ def mine_positions(
     if not len(dataset):
         raise ValueError("dataset must not be empty")
     if isinstance(search, str):
-        search = PointSearch(search, seed=seed, batch_size=batch_size, device=device)
+        search = PointSearch(search, seed=seed, batch_size=batch_size)
     preprocess = preprocess or getattr(teacher, "preprocess", None)
     state, path = process_state(device), Path(path)
+    search = dataclasses.replace(search, device=search.device or state.device)
     path.parent.mkdir(parents=True, exist_ok=True)
     channels = _check_deterministic(dataset)
     shape = channels, *as_uint8(dataset[0][0]).shape[1:]
@@ -91,25 +93,6 @@ def mine_positions(
             _merge(path, dataset, fingerprint, rows, {i: k for part in parts for i, k in part.items()})
         state.wait_for_everyone()
     return PositionCache.open(path)
-
-
-def make_fingerprint(
-    teacher: nn.Module, search: PointSearch, preprocess: Callable[[Tensor], Tensor] | None, shape: tuple[int, ...]
-) -> dict[str, Any]:
-    """What the points depend on: the network, its preprocessing (through the logits of fixed pictures), the search."""
-    noise = np.random.Generator(np.random.Philox(0)).integers(0, 256, (2, *shape), dtype=np.uint8)
-    device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
-    if preprocess is None:
-        raise ValueError("preprocess must be given: this teacher carries none (uint8 (B, C, H, W) → its input)")
-    with torch.no_grad(), eval_mode(teacher):
-        logits = teacher(preprocess(torch.from_numpy(noise).to(device)))
-    if not torch.isfinite(logits).all():
-        raise ValueError("teacher must return finite logits, got NaN or infinity on a picture of noise")
-    return {
-        "teacher": describe_state(teacher) | {"probe_logits": logits.double().flatten().tolist()},
-        "probe_shape": list(shape),
-        "search": search.settings(),
-    }
 
 
 def _check_deterministic(dataset: Any) -> int:

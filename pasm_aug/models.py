@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -206,14 +205,3 @@ def load_weights(model: nn.Module, path: Path, *, strict: bool = True) -> None:
             f"(first: {differing[:3]})"
         )
     model.load_state_dict(fitting, strict=False)
-
-
-def describe_state(model: nn.Module) -> dict[str, str]:
-    """What the network is, for fingerprints: digests of its weights and of its architecture."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        name = name.replace("module.", "").replace("_orig_mod.", "")
-        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    structure = repr(model).replace("_orig_mod", "module")
-    return {"weights": digest.hexdigest(), "architecture": hashlib.sha256(structure.encode()).hexdigest()}

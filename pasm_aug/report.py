@@ -10,11 +10,11 @@ import numpy as np
 
 from pasm_aug.arms import AUGMENTS
 from pasm_aug.cache import PositionCache
+from pasm_aug.evaluation import Metrics
 from pasm_aug.figures import accuracy_figure, confusion_figure, gallery_figure, heatmap_figure, interval
 from pasm_aug.files import write_atomic
 from pasm_aug.page import figure, page, paragraph, settings, table
 from pasm_aug.results import RoundResult, best_round
-from pasm_aug.training import Metrics
 
 FITTED = 0.98  # share of its training data that a teacher should have right before hard erasing can help
 GALLERY = 8  # pictures a row

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pasm_aug.evaluation import Metrics
 from pasm_aug.files import read_json, write_atomic, write_json
-from pasm_aug.training import Metrics
 
 
 @dataclass

@@ -19,13 +19,14 @@ from torch.utils.data import Dataset
 
 from pasm_aug.arms import make_erase
 from pasm_aug.attack.search import PointSearch
+from pasm_aug.evaluation import evaluate
 from pasm_aug.functional import distillation_loss
 from pasm_aug.mining import mine_positions
 from pasm_aug.models import load_model, save_model
 from pasm_aug.processes import process_state
 from pasm_aug.results import RoundResult, write_csv, write_rounds
 from pasm_aug.rng import derive_seed
-from pasm_aug.training import evaluate, train
+from pasm_aug.training import train
 from pasm_aug.transforms import PairedView
 
 MAX_ROUNDS = 8  # where a run that never stops improving ends

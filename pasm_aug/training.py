@@ -1,27 +1,25 @@
-"""Train and evaluate one network: plain cross-entropy for the first teacher, Eq. 4 for the students.
+"""Train one network: plain cross-entropy for the first teacher, Eq. 4 for the students.
 
-accelerate supplies device, precision and processes, torchmetrics the scores; the order and the randomness of every
+accelerate supplies device, precision and processes; the order and the randomness of every
 epoch come from :mod:`pasm_aug.loading`, the state of an interrupted training from :mod:`pasm_aug.checkpoint`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 from torch.utils.data import Dataset
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 from tqdm import tqdm
 
 from pasm_aug.checkpoint import load_checkpoint, save_checkpoint
+from pasm_aug.evaluation import check_targets, eval_mode, evaluate
 from pasm_aug.functional import distillation_loss
 from pasm_aug.loading import EpochSampler, make_loader
 from pasm_aug.models import Preprocess
@@ -29,19 +27,6 @@ from pasm_aug.processes import make_accelerator
 from pasm_aug.transforms import PairedView
 
 Loss = Callable[[Tensor, Tensor | None, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Scores of one network on one split; rows of ``confusion`` are true classes, columns predicted ones."""
-
-    accuracy: float
-    loss: float
-    per_class: list[float]
-    confusion: list[list[int]]
-    count: int
-
-    asdict = asdict
 
 
 @dataclass
@@ -176,84 +161,7 @@ def train(
     return TrainResult(model.eval(), history)
 
 
-def check_targets(target: Tensor, logits: Tensor) -> None:
-    """Raise a ValueError for labels without an output: cheaper to read than the loss's own index error."""
-    if logits.ndim != 2:
-        raise ValueError(f"model must return logits of shape (B, classes), got {tuple(logits.shape)}")
-    if int(target.max()) >= logits.shape[1] or int(target.min()) < 0:
-        raise ValueError(
-            f"labels must lie in 0…{logits.shape[1] - 1} (the model has {logits.shape[1]} outputs), "
-            f"got {int(target.min())}…{int(target.max())}"
-        )
-
-
 @torch.no_grad()
 def _clean_logits(teacher: nn.Module, images: Tensor) -> Tensor:
     with eval_mode(teacher):
         return teacher(images).float()
-
-
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside; every submodule's own mode again afterwards."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module,
-    dataset: Dataset,
-    *,
-    preprocess: Callable[[Tensor], Tensor] | None = None,
-    batch_size: int = 256,
-    device: str | None = None,
-    workers: int = 0,
-    accelerator: Accelerator | None = None,
-) -> Metrics:
-    """Score ``model`` on ``dataset``, sharded over the processes without padding; the model's mode is kept.
-
-    Returns:
-        :class:`Metrics` with overall accuracy (micro, as the paper reports), mean cross-entropy, recall per class
-        (NaN for a class without images) and the confusion matrix.
-    """
-    if not len(dataset):  # type: ignore[arg-type]
-        raise ValueError("dataset must not be empty")
-    accelerator = accelerator or make_accelerator(device)
-    preprocess = preprocess or getattr(model, "preprocess", None) or Preprocess()
-    model = model.to(accelerator.device)
-    if isinstance(preprocess, nn.Module):
-        preprocess = preprocess.to(accelerator.device)
-    sampler = EpochSampler(
-        len(dataset),  # type: ignore[arg-type]
-        batch_size,
-        shuffle=False,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-    )
-    loss, confusion = torch.zeros((), dtype=torch.float64, device=accelerator.device), None
-    with eval_mode(model):
-        for images, target in make_loader(dataset, sampler, workers=workers):
-            if not len(target):
-                continue
-            target = target.to(accelerator.device)
-            logits = model(preprocess(images.to(accelerator.device))).float()
-            check_targets(target, logits)
-            loss += nn.functional.cross_entropy(logits, target, reduction="sum")
-            batch = multiclass_confusion_matrix(logits, target, num_classes=logits.shape[1])
-            confusion = batch if confusion is None else confusion + batch
-    assert confusion is not None
-    loss, confusion = accelerator.reduce(loss), accelerator.reduce(confusion).cpu()
-    count = int(confusion.sum())
-    return Metrics(
-        accuracy=confusion.diag().sum().item() / count,
-        loss=loss.item() / count,
-        per_class=(confusion.diag() / confusion.sum(1)).tolist(),
-        confusion=confusion.tolist(),
-        count=count,
-    )

@@ -8,12 +8,12 @@ import PIL.Image
 import pytest
 
 from pasm_aug.data import SyntheticExpressions
+from pasm_aug.evaluation import Metrics
 from pasm_aug.figures import interval
 from pasm_aug.mining import mine_positions
 from pasm_aug.models import build_model
 from pasm_aug.report import region_sentence, region_shares, stage_seconds, text_table, verdict, write_report
 from pasm_aug.results import RoundResult
-from pasm_aug.training import Metrics
 
 
 def scores(accuracy, count=1000):

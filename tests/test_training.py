@@ -7,8 +7,9 @@ from torch import nn
 from torch.utils.data import Subset
 from torchvision.transforms import v2
 
+from pasm_aug.evaluation import evaluate
 from pasm_aug.functional import distillation_loss
-from pasm_aug.training import DivergedError, evaluate, train
+from pasm_aug.training import DivergedError, train
 from pasm_aug.transforms import PairedView, PointAdversarialErase
 from tests.shapes import OwnNet, Shapes, own_net
 
@@ -121,22 +122,6 @@ def test_own_optimizer_and_scheduler_are_used():
                    **QUICK)  # fmt: skip
     assert isinstance(made[0], torch.optim.AdamW)
     assert [row["lr"] for row in result.history] == [1e-3, 5e-4, 2.5e-4]
-
-
-def test_evaluate_agrees_with_a_plain_loop_for_any_batch_size_and_keeps_the_mode():
-    model, data = own_net(3).train(), Shapes(50, seed=4)
-    logits = torch.cat([model(model.preprocess(torch.from_numpy(p)[None, None])) for p in data.pictures]).detach()
-    target = torch.from_numpy(data.labels)
-    for size in (1, 7, 64):
-        scores = evaluate(model, data, batch_size=size)
-        assert scores.count == 50
-        assert scores.accuracy == pytest.approx((logits.argmax(1) == target).double().mean().item())
-        assert scores.loss == pytest.approx(nn.functional.cross_entropy(logits, target).item(), abs=1e-5)
-        table = np.zeros((3, 3), int)
-        np.add.at(table, (data.labels, logits.argmax(1).numpy()), 1)
-        assert scores.confusion == table.tolist()
-        assert scores.per_class == pytest.approx((table.diagonal() / table.sum(1)).tolist())
-    assert model.training
 
 
 @pytest.mark.parametrize(
