@@ -77,27 +77,44 @@ def to_uint8_tensor(image: Any) -> Tensor:
 class EpochSampler(Sampler):
     """Batches of (epoch, index) pairs of one epoch; this process's slice of each global batch.
 
-    ``shuffle`` draws the order from (seed, epoch); nothing is padded or repeated, and with ``drop_last`` a short last
-    batch is left out, because a batch of one has no batch statistics.
+    Nothing is padded or repeated.
+
+    Args:
+        length: of the data set.
+        batch_size: of the global batch, over all processes.
+        seed: with the ``epoch`` attribute it decides the order, if ``shuffle``.
+        least: a last batch that leaves a process with fewer images is left out; 2 for training, because one image has
+            no batch statistics.
+        rank, world: this process and how many there are.
     """
 
     def __init__(
-        self, length: int, batch_size: int, *, seed: int = 0, shuffle: bool = True, rank: int = 0, world: int = 1
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        least: int = 0,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
-        self.length, self.batch_size, self.seed, self.shuffle = length, batch_size, seed, shuffle
+        self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
         self.rank, self.world = rank, world
+        rest = length % batch_size
+        self.length, self.used = length, length - rest if rest < least * world else length
         self.epoch = 0
 
     def __len__(self) -> int:
-        return -(-self.length // self.batch_size)
+        return -(-self.used // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.arange(self.length)
         if self.shuffle:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
             order = torch.randperm(self.length, generator=generator).numpy()
-        for start in range(0, self.length, self.batch_size):
-            batch = order[start : start + self.batch_size]
+        for start in range(0, self.used, self.batch_size):
+            batch = order[start : min(start + self.batch_size, self.used)]
             yield [(self.epoch, int(i)) for i in batch[self.rank :: self.world]]
 
 

@@ -75,10 +75,19 @@ def verdict(arms: Mapping[str, list[RoundResult]]) -> str:
     if "point" in picked and picked["point"].test and first.test:
         point, rivals = picked.pop("point"), picked
         assert point.test is not None
-        lines.append(
-            f"PASM ({_which(point)}) has {point.test.accuracy:.1%} of the test pictures right; the first teacher "
-            f"{first.test.accuracy:.1%}."
-        )
+        if point.round:
+            lines.append(
+                f"PASM (round {point.round}) has {point.test.accuracy:.1%} of the test pictures right, the first "
+                f"teacher {first.test.accuracy:.1%}."
+            )
+        else:
+            last = arms["point"][-1]
+            assert last.test is not None
+            lines.append(
+                f"No round of PASM improved on the first teacher's validation accuracy, so the first teacher stays: "
+                f"{first.test.accuracy:.1%} of the test pictures right (PASM's round {last.round}: "
+                f"{last.test.accuracy:.1%})."
+            )
         for arm, rival in rivals.items():
             if rival.test is None:
                 continue
@@ -86,7 +95,7 @@ def verdict(arms: Mapping[str, list[RoundResult]]) -> str:
             noise = float(np.hypot(interval(*_of(point.test)), interval(*_of(rival.test))))
             word = "inside the noise" if abs(gain) < noise else ("a clear gain" if gain > 0 else "a clear loss")
             lines.append(
-                f"Against {AUGMENTS[arm]} with the same budget ({_which(rival)}, {rival.test.accuracy:.1%}): "
+                f"Against {AUGMENTS[arm]} with the same budget (round {rival.round}: {rival.test.accuracy:.1%}): "
                 f"{100 * gain:+.1f} points, {word} (±{100 * noise:.1f})."
             )
     return " ".join(lines)
@@ -224,10 +233,6 @@ def _page(
 
 def _of(scores: Metrics) -> tuple[float, int]:
     return scores.accuracy, scores.count
-
-
-def _which(result: RoundResult) -> str:
-    return f"round {result.round}" if result.round else "no round improved on the first teacher"
 
 
 def _percent(scores: Any) -> str:

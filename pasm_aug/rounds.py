@@ -175,7 +175,9 @@ def run_rounds(
         train_scores, val_scores = score(pupil, splits["train"]), score(pupil, splits["val"])
         improved = val_scores.accuracy > best.val.accuracy
         result = RoundResult(augment, number, str(folder), best.round, improved, train_scores, val_scores)
-        result.seconds = {"mine": mined - started, "train": time.perf_counter() - mined}
+        result.seconds = {"train": time.perf_counter() - mined}
+        if cache is not None:
+            result.seconds["mine"] = mined - started
         result.queries = queries
         finish(result, pupil, trained.history, parent=str(Path(best.folder)), initial=student)
         return result, pupil

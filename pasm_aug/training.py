@@ -89,12 +89,13 @@ def train(
         ValueError: bad options, an empty data set, labels the network has no output for.
         DivergedError: the loss is NaN or infinite.
     """
-    if epochs < 1 or batch_size < 2:
-        raise ValueError(f"epochs must be at least 1 and batch_size at least 2, got {epochs} and {batch_size}")
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1, got {epochs}")
     length = len(dataset)  # type: ignore[arg-type]
-    if length < 2:
-        raise ValueError(f"dataset must hold at least 2 images, got {length}")
     accelerator = make_accelerator(device, precision)
+    least = 2 * accelerator.num_processes  # one image has no batch statistics
+    if min(length, batch_size) < least:
+        raise ValueError(f"dataset and batch_size must hold at least {least} images, got {length} and {batch_size}")
     preprocess = preprocess or getattr(model, "preprocess", None) or Preprocess()
     if isinstance(preprocess, nn.Module):
         preprocess = preprocess.to(accelerator.device)
@@ -114,7 +115,7 @@ def train(
     if teacher is not None:
         teacher = teacher.to(accelerator.device)
     sampler = EpochSampler(
-        length, batch_size, seed=seed, rank=accelerator.process_index, world=accelerator.num_processes
+        length, batch_size, seed=seed, least=2, rank=accelerator.process_index, world=accelerator.num_processes
     )
     transform = augment if augment is None or isinstance(augment, PairedView) else PairedView(augment)
     loader = make_loader(dataset, sampler, transform, workers=workers)
@@ -131,8 +132,6 @@ def train(
             leave=False,
         )
         for batch in bar:
-            if len(batch[-1]) < 2:  # one image has no batch statistics
-                continue
             images, *clean, target = (part.to(accelerator.device, non_blocking=True) for part in batch)
             with accelerator.autocast():
                 logits = student(preprocess(images))

@@ -68,6 +68,13 @@ def test_the_processes_share_each_batch_without_padding(world):
     assert sorted(i for batch in alone for _, i in batch) == list(range(23))
 
 
+@pytest.mark.parametrize(("length", "batches"), [(33, 4), (35, 4), (36, 5), (40, 5)])
+def test_a_last_batch_too_small_for_batch_statistics_is_left_out_in_every_process(length, batches):
+    parts = [list(EpochSampler(length, 8, least=2, rank=rank, world=2)) for rank in (0, 1)]
+    assert [len(part) for part in parts] == [batches, batches]
+    assert min(len(batch) for part in parts for batch in part) >= 2
+
+
 def test_collate_says_that_sizes_differ():
     with pytest.raises(ValueError, match="resize"):
         collate([(torch.zeros(1, 4, 4), 0), (torch.zeros(1, 4, 5), 1)])
