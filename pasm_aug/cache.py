@@ -221,7 +221,8 @@ class PositionCache:
 
     def to_numpy(self) -> dict[str, np.ndarray]:
         """Copies of the columns: key (R,) int64, label (R,) int16, xy (R, K, 2) uint16, colour (R, K, C) uint8,
-        p_clean (R,) and p_point (R, K) float32, index (N,) int32 from sample to row (-1: not mined)."""
+        p_clean (R,) and p_point (R, K) float32, index (N,) int32 from sample to row (-1: not mined), and the pairs
+        skipped_key (S,) int64 and skipped_label (S,) int16 that the search left out on purpose."""
         return {name: column.copy() for name, column in self._opened().items()}
 
     def to_rows(self) -> np.ndarray:
@@ -230,10 +231,12 @@ class PositionCache:
         The file keeps the cost as totals; they are spread evenly over the rows here, so that their sum stays.
         """
         columns = self._opened()
-        rows = np.zeros(len(self._key), row_dtype(self.points, self.channels))
+        mined, skipped = len(self._key), len(columns["skipped_key"])
+        rows = np.zeros(mined + skipped, row_dtype(self.points, self.channels))
         for name in ("key", "label", "xy", "colour", "p_clean", "p_point"):
-            rows[name] = columns[name]
-        rows["mined"] = True
+            rows[name][:mined] = columns[name]
+        rows["key"][mined:], rows["label"][mined:] = columns["skipped_key"], columns["skipped_label"]
+        rows["mined"][:mined] = True
         if len(rows):
             each, rest = divmod(int(self._metadata["queries"]), len(rows))
             rows["queries"] = each + (np.arange(len(rows)) < rest)

@@ -30,6 +30,8 @@ _COLUMNS = {
     "p_clean": ("F32", "R"),
     "p_point": ("F32", "RK"),
     "index": ("I32", "N"),
+    "skipped_key": ("I64", "S"),  # pictures that the search left out on purpose: done, but without a point
+    "skipped_label": ("I16", "S"),
 }
 
 Stamp = tuple[int, int, int]

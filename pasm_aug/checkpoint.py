@@ -19,8 +19,10 @@ from torch import nn
 from pasm_aug.files import write_atomic
 
 
-def save_checkpoint(path: str | Path, model: nn.Module, optimizer: Any, scheduler: Any, history: list[Any]) -> None:
-    """Write the state after ``len(history)`` epochs, atomically."""
+def save_checkpoint(
+    path: str | Path, model: nn.Module, optimizer: Any, scheduler: Any, history: list[Any], identity: dict[str, Any]
+) -> None:
+    """Write the state after ``len(history)`` epochs of the training that ``identity`` describes, atomically."""
     state = optimizer.state_dict()
     tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     numbers: dict[str, dict[str, Any]] = {}
@@ -36,17 +38,20 @@ def save_checkpoint(path: str | Path, model: nn.Module, optimizer: Any, schedule
         # a scheduler's settings (milestones, functions) come from the call; its counters are plain numbers and lists
         "scheduler": {k: v for k, v in scheduler.state_dict().items() if isinstance(v, (int, float, list))},
         "history": history,
+        "identity": identity,
     }
     text = json.dumps(info)
     digest = _digest(tensors, text)
     write_atomic(path, save(tensors, {"state": text, "sha256": digest}))
 
 
-def load_checkpoint(path: str | Path, model: nn.Module, optimizer: Any, scheduler: Any) -> list[dict[str, float]]:
+def load_checkpoint(
+    path: str | Path, model: nn.Module, optimizer: Any, scheduler: Any, identity: dict[str, Any]
+) -> list[dict[str, float]]:
     """Put the state in ``path`` into the three; returns the history of the epochs that are done.
 
     Raises:
-        ValueError: the file is damaged or of another network.
+        ValueError: the file is damaged, of another network or of a training with another ``identity``.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -60,6 +65,11 @@ def load_checkpoint(path: str | Path, model: nn.Module, optimizer: Any, schedule
         raise ValueError(
             f"checkpoint {path} is damaged or of another network ({error}); delete it to start anew"
         ) from error
+    differing = [
+        f"{k} was {info['identity'].get(k)}, now {v}" for k, v in identity.items() if info["identity"].get(k) != v
+    ]
+    if differing:
+        raise ValueError(f"checkpoint {path} is of another training ({'; '.join(differing)}); delete it to start anew")
     state: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in info["numbers"].items()}
     for key, value in tensors.items():
         if key.startswith("optimizer."):

@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("evaluate", "score a trained network on a split", add_evaluate),
         ("report", "write a run's table and report.html again", add_report),
     ):
-        add(commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter))
+        add(commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter, allow_abbrev=False))
     return parser
 
 
@@ -61,7 +61,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--rounds",
         metavar="N",
         type=int,
-        help="how many; without it, until validation stops improving (the paper: 3 on RAF-DB, 2 on FER2013, by hand)",
+        help="how many; without it, until validation stops improving, 8 at most (the paper, by hand: 3 on "
+        "RAF-DB, 2 on FER2013)",
     )
     group.add_argument("--teacher", metavar="DIR", type=Path, help="start from this trained network (a round's folder)")
     group.add_argument("--miner", metavar="DIR", type=Path, help="mine with this network instead (Table 7)")
@@ -144,19 +145,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     parser = build_parser()
     words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["run"] and "--preset" in " ".join(words):
+    args = parser.parse_args(words)
+    if getattr(args, "preset", None):
         subparsers = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
         subparsers.choices["run"].set_defaults(**PAPER)
-    args = parser.parse_args(words)
+        args = parser.parse_args(words)  # again, so that options beside the preset win
     if getattr(args, "device", None) == "auto":
         args.device = None
     started = time.perf_counter()
     from pasm_aug import commands  # torch takes seconds to load: not for --help
+    from pasm_aug.processes import process_state
     from pasm_aug.training import DivergedError
 
     args.imports = time.perf_counter() - started
 
     try:
+        process_state(getattr(args, "device", None))
         getattr(commands, args.command)(args)
     except (ValueError, OSError, LookupError, DivergedError) as error:
         if isinstance(error, KeyError | IndexError):

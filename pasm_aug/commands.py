@@ -11,12 +11,12 @@ from pasm_aug import evaluation, training
 from pasm_aug.arms import default_geometry, make_erase
 from pasm_aug.attack.search import PointSearch
 from pasm_aug.evaluation import Metrics
-from pasm_aug.files import read_json, write_json
+from pasm_aug.files import write_json
 from pasm_aug.functional import distillation_loss
 from pasm_aug.job import report, run
 from pasm_aug.mining import mine_positions
-from pasm_aug.models import load_model, save_model
-from pasm_aug.opening import about, default_image_size, model_factory, open_split, plain, say
+from pasm_aug.models import save_model
+from pasm_aug.opening import about, default_image_size, model_factory, open_model, open_split, plain, say, trained_size
 from pasm_aug.processes import process_state
 from pasm_aug.results import write_csv
 from pasm_aug.transforms import PairedView
@@ -31,6 +31,7 @@ def train(args: argparse.Namespace) -> None:
         raise ValueError("--augment point needs --positions FILE, which `pasm-aug mine` writes")
     train_split, val = open_split(args, "train"), open_split(args, "val")
     erase = make_erase(args.augment, args.positions, p=args.p, size=args.mask_size, value=args.value)
+    info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
     args.out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
@@ -40,7 +41,7 @@ def train(args: argparse.Namespace) -> None:
         train_split,
         val=val,
         augment=PairedView(erase, default_geometry()),
-        teacher=load_model(args.teacher) if args.teacher else None,
+        teacher=open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None,
         loss=functools.partial(distillation_loss, alpha=args.alpha, beta=args.beta),
         epochs=args.epochs,
         lr=args.lr,
@@ -52,11 +53,10 @@ def train(args: argparse.Namespace) -> None:
         checkpoint=args.out / "training.safetensors",
         progress=not args.quiet,
     )
-    scores = {name: evaluation.evaluate(trained.model, split) for name, split in (("train", train_split), ("val", val))}
+    score = functools.partial(evaluation.evaluate, trained.model, device=args.device, workers=args.workers)
+    scores = {"train": score(train_split), "val": score(val)}
     if process_state().is_main_process:
-        save_model(
-            args.out, trained.model, about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
-        )
+        save_model(args.out, trained.model, info)
         write_csv(args.out / "metrics.csv", trained.history)
         (args.out / "training.safetensors").unlink(missing_ok=True)
     say(f"train {scores['train'].accuracy:.1%}  val {scores['val'].accuracy:.1%}  → {args.out}")
@@ -64,9 +64,9 @@ def train(args: argparse.Namespace) -> None:
 
 def mine(args: argparse.Namespace) -> None:
     """Search a split into a cache file."""
-    teacher = load_model(args.teacher)
-    args.image_size = args.image_size or read_json(args.teacher / "model.json")["image_size"]
+    args.image_size = args.image_size or trained_size(args.teacher)
     dataset = open_split(args, args.split)
+    teacher = open_model(args.teacher, dataset.classes, "--teacher")
     search = PointSearch(
         args.search, points=args.points, seed=args.seed, batch_size=args.query_batch, device=args.device
     )
@@ -85,14 +85,9 @@ def mine(args: argparse.Namespace) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Score a network and print accuracy, per-class recall and the confusion matrix."""
-    model, info = load_model(args.checkpoint), read_json(args.checkpoint / "model.json")
-    args.image_size = args.image_size or info["image_size"]
+    args.image_size = args.image_size or trained_size(args.checkpoint)
     dataset = open_split(args, args.split)
-    if list(dataset.classes) != info["classes"]:
-        raise ValueError(
-            f"--data {args.data} has the classes {', '.join(dataset.classes)}; the network was trained on "
-            f"{', '.join(info['classes'])}"
-        )
+    model = open_model(args.checkpoint, dataset.classes, "--checkpoint")
     scores = evaluation.evaluate(model, dataset, device=args.device, workers=args.workers)
     if args.json and process_state().is_main_process:
         write_json(args.json, scores.asdict())

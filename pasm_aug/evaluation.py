@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import torch
-from accelerate import Accelerator
+from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from pasm_aug.loading import EpochSampler, make_loader
+from pasm_aug.loading import EpochSampler, make_loader, to_uint8_tensor
 from pasm_aug.models import Preprocess
-from pasm_aug.processes import make_accelerator
+from pasm_aug.processes import process_state
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,6 @@ def evaluate(
     batch_size: int = 256,
     device: str | None = None,
     workers: int = 0,
-    accelerator: Accelerator | None = None,
 ) -> Metrics:
     """Score ``model`` on ``dataset``, sharded over the processes without padding; the model's mode is kept.
 
@@ -49,31 +48,30 @@ def evaluate(
     """
     if not len(dataset):  # type: ignore[arg-type]
         raise ValueError("dataset must not be empty")
-    accelerator = accelerator or make_accelerator(device)
+    state = process_state(device)
     preprocess = preprocess or getattr(model, "preprocess", None) or Preprocess()
-    model = model.to(accelerator.device)
+    model = model.to(state.device)
     if isinstance(preprocess, nn.Module):
-        preprocess = preprocess.to(accelerator.device)
+        preprocess = preprocess.to(state.device)
     sampler = EpochSampler(
         len(dataset),  # type: ignore[arg-type]
         batch_size,
         shuffle=False,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
+        rank=state.process_index,
+        world=state.num_processes,
     )
-    loss, confusion = torch.zeros((), dtype=torch.float64, device=accelerator.device), None
     with eval_mode(model):
+        first = to_uint8_tensor(dataset[0][0])[None].to(state.device)
+        classes = model(preprocess(first)).shape[-1]
+        loss = torch.zeros((), dtype=torch.float64, device=state.device)
+        confusion = torch.zeros(classes, classes, dtype=torch.int64, device=state.device)
         for images, target in make_loader(dataset, sampler, workers=workers):
-            if not len(target):
-                continue
-            target = target.to(accelerator.device)
-            logits = model(preprocess(images.to(accelerator.device))).float()
+            target = target.to(state.device)
+            logits = model(preprocess(images.to(state.device))).float()
             check_targets(target, logits)
             loss += nn.functional.cross_entropy(logits, target, reduction="sum")
-            batch = multiclass_confusion_matrix(logits, target, num_classes=logits.shape[1])
-            confusion = batch if confusion is None else confusion + batch
-    assert confusion is not None
-    loss, confusion = accelerator.reduce(loss), accelerator.reduce(confusion).cpu()
+            confusion += multiclass_confusion_matrix(logits, target, num_classes=classes)
+    loss, confusion = reduce(loss), reduce(confusion).cpu()
     count, right = int(confusion.sum()), confusion.diag().tolist()
     return Metrics(
         accuracy=sum(right) / count,

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pasm_aug.arms import AUGMENTS
-from pasm_aug.functional import erase_patch, patch_box
+from pasm_aug.functional import erase_patch, patch_box, side_in_pixels
 from pasm_aug.loading import to_uint8_tensor
 from pasm_aug.results import RoundResult
 
@@ -96,7 +96,7 @@ def gallery_figure(dataset: Any, indices: Sequence[int], rounds: dict[int, Any],
                 _show(panels[row][column], image, "not mined")
                 continue
             height, width = image.shape[1:]
-            pixels = size if isinstance(size, int) else max(1, round(size * min(height, width)))
+            pixels = side_in_pixels(size, min(height, width))
             box = patch_box(int(found.xy[0, 0, 0]), int(found.xy[0, 0, 1]), pixels, width, height)
             erased = erase_patch(image, box, found.colour[0, 0].tolist())
             _show(panels[row][column], erased, f"p {found.p_clean[0]:.2f} → {found.p_point[0, 0]:.2f}")

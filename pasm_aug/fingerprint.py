@@ -23,8 +23,11 @@ def make_fingerprint(
     device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
     if preprocess is None:
         raise ValueError("preprocess must be given: this teacher carries none (uint8 (B, C, H, W) → its input)")
-    with torch.no_grad(), eval_mode(teacher):
-        logits = teacher(preprocess(torch.from_numpy(noise).to(device)))
+    try:
+        with torch.no_grad(), eval_mode(teacher):
+            logits = teacher(preprocess(torch.from_numpy(noise).to(device)))
+    except RuntimeError as error:
+        raise ValueError(f"teacher does not work on pictures of shape {shape}: {error}") from error
     if not torch.isfinite(logits).all():
         raise ValueError("teacher must return finite logits, got NaN or infinity on a picture of noise")
     return {

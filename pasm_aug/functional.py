@@ -6,6 +6,7 @@ Everything here is stateless and draws no random numbers; the classes that hold 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,6 +36,11 @@ def patch_box(x: int, y: int, size: int, width: int, height: int) -> tuple[int, 
         raise ValueError(f"position must lie inside the {width}x{height} image, got (x={x}, y={y})")
     left, top = x - size // 2, y - size // 2
     return max(left, 0), max(top, 0), min(left + size, width), min(top + size, height)
+
+
+def side_in_pixels(size: float, shorter: int) -> int:
+    """Side of a patch: an int is pixels, a float a share of the image's shorter side (nearest pixel, at least 1)."""
+    return size if isinstance(size, int) else max(1, math.floor(size * shorter + 0.5))
 
 
 def erase_patch(
@@ -100,6 +106,8 @@ def canonical(image: Picture) -> np.ndarray:
 
 
 def _from_pil(image: PIL.Image.Image) -> np.ndarray:
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        raise TypeError(f"image must have 8 bits a channel, got mode {image.mode!r}: bring it to 0…255 first")
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     array = np.asarray(image)

@@ -11,8 +11,7 @@ from pasm_aug.arms import AUGMENTS, default_geometry, make_erase
 from pasm_aug.attack.search import PointSearch
 from pasm_aug.cache import PositionCache
 from pasm_aug.files import read_json, write_json
-from pasm_aug.models import load_model
-from pasm_aug.opening import about, default_image_size, model_factory, open_split, plain, say
+from pasm_aug.opening import about, default_image_size, model_factory, open_model, open_split, plain, say
 from pasm_aug.processes import process_state
 from pasm_aug.report import region_sentence, region_shares, stage_seconds, text_table, verdict, write_report
 from pasm_aug.results import RoundResult, write_rounds
@@ -26,14 +25,17 @@ def run(args: argparse.Namespace) -> None:
     args.image_size = default_image_size(args)
     args.out = args.out or Path("runs") / args.data
     baselines = [arm for arm in args.baselines.split(",") if arm and arm != args.augment]
-    for arm in baselines:
-        make_erase(arm, None)
+    for arm in (args.augment, *baselines):
+        make_erase(arm, None, p=args.p, size=args.mask_size, value=args.value)
     config = {k: plain(v) for k, v in vars(args).items() if k not in HERE_ONLY}
     begun = check_config(args.out, config)
     started = time.perf_counter()
     splits = {name: open_split(args, name) for name in ("train", "val", "test")}
     stages = {"imports": args.imports, "reading the images": time.perf_counter() - started}
     train_split = splits["train"]
+    info = about(args, train_split)
+    miner = open_model(args.miner, train_split.classes, "--miner") if args.miner else None
+    teacher = open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None
     if begun:
         say(f"going on with the run in {args.out}")
     elif process_state().is_main_process:
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
         "workers": args.workers,
         "seed": args.seed,
         "progress": not args.quiet,
-        "info": about(args, train_split),
+        "info": info,
     }
     arms: dict[str, list[RoundResult]] = {args.augment: []}
     factory = model_factory(args, len(train_split.classes))
@@ -67,8 +69,8 @@ def run(args: argparse.Namespace) -> None:
         factory,
         splits,
         out=args.out,
-        teacher=args.teacher,
-        miner=load_model(args.miner) if args.miner else None,
+        teacher=teacher,
+        miner=miner,
         search=PointSearch(args.search, seed=args.seed, device=args.device),
         augment=args.augment,
         rounds=args.rounds,

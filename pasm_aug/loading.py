@@ -115,7 +115,8 @@ class EpochSampler(Sampler):
             order = torch.randperm(self.length, generator=generator).numpy()
         for start in range(0, self.used, self.batch_size):
             batch = order[start : min(start + self.batch_size, self.used)]
-            yield [(self.epoch, int(i)) for i in batch[self.rank :: self.world]]
+            if len(batch) > self.rank:
+                yield [(self.epoch, int(i)) for i in batch[self.rank :: self.world]]
 
 
 def make_loader(
@@ -139,7 +140,8 @@ def collate(samples: list[tuple[Any, ...]]) -> tuple[Tensor, ...]:
     Raises:
         ValueError: images of unequal shapes.
     """
-    *columns, labels = zip(*samples, strict=True)
+    *parts, labels = zip(*samples, strict=True)
+    columns = [same_channels(part) for part in parts]
     for column in columns:
         shapes = {tuple(image.shape) for image in column}
         if len(shapes) > 1:
@@ -147,6 +149,13 @@ def collate(samples: list[tuple[Any, ...]]) -> tuple[Tensor, ...]:
                 f"images of a batch must have one shape, got {sorted(shapes)}: resize them in the data set's transform"
             )
     return *(torch.stack(column) for column in columns), torch.tensor(labels)
+
+
+def same_channels(images: Sequence[Tensor]) -> list[Tensor]:
+    """Grey pictures among colour ones get three equal channels."""
+    if len({image.shape[0] for image in images}) == 1:
+        return list(images)
+    return [image.expand(3, -1, -1) for image in images]
 
 
 class InMemory(Dataset):
@@ -160,7 +169,7 @@ class InMemory(Dataset):
         self.source = dataset
         bar = tqdm(range(len(dataset)), desc=f"reading {name}", unit=" images", disable=not progress, leave=False)
         samples = [dataset[i] for i in bar]
-        self.images = [to_uint8_tensor(image) for image, _ in samples]
+        self.images = same_channels([to_uint8_tensor(image) for image, _ in samples])
         self.labels = np.array([int(label) for _, label in samples], dtype=np.int64)
         self.classes = list(getattr(dataset, "classes", []))
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}

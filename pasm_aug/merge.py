@@ -46,8 +46,9 @@ def write_cache(
     again = (rows["key"][1:] == rows["key"][:-1]) & (rows["label"][1:] == rows["label"][:-1])
     rows = rows[np.concatenate([np.ones(min(len(rows), 1), bool), ~again])]
     totals = {"queries": int(rows["queries"].sum(dtype=np.int64)), "forwards": float(rows["forwards"].sum(dtype=float))}
-    rows = rows[rows["mined"]]
+    skipped, rows = rows[~rows["mined"]], rows[rows["mined"]]
     columns = {name: rows[name] for name in ("key", "label", "xy", "colour", "p_clean", "p_point")}
+    columns |= {"skipped_key": skipped["key"], "skipped_label": skipped["label"]}
     columns["index"] = match(rows["key"], rows["label"], keys, labels).astype(np.int32)
     about = {**metadata, **totals, "created_by": f"pasm_aug {_package_version()}"}
     write_atomic(os.fspath(path), encode(columns, about))

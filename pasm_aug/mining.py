@@ -1,6 +1,6 @@
 """Mine a data set: the most informative point of every picture, into a :class:`~pasm_aug.cache.PositionCache`.
 
-Each process searches its share and appends what it found to a journal of its own, acknowledged picture by picture;
+Each process searches its share and appends what it found to a journal of its own, acknowledged batch by batch;
 at the end one of them merges the journals into the cache file. Killed at any moment, the same call goes on.
 """
 
@@ -28,7 +28,8 @@ from pasm_aug.identity import dataset_digest
 from pasm_aug.journal import Journal, journal_paths, read_journal, row_dtype
 from pasm_aug.processes import process_state
 
-IMAGES_AT_ONCE = 32  # pictures searched in lockstep; what is lost at a kill
+IMAGES_AT_ONCE = 32  # pictures searched in lockstep, at most
+QUERIES_AT_ONCE = 1 << 17  # and what a kill may cost at most
 
 
 def mine_positions(
@@ -57,7 +58,8 @@ def mine_positions(
         path: of the cache; journals and a lock lie beside it while the work goes on.
         search: a mode's name or a :class:`PointSearch`.
         preprocess: uint8 (B, C, H, W) → network input; required unless the teacher carries ``.preprocess``.
-        batch_size: pictures a forward; changes speed and memory, not the result. Default automatic.
+        batch_size: pictures a forward, unless ``search`` is a :class:`PointSearch`; changes speed and memory, not the
+            result. Default automatic.
         device: ``None`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``.
         seed: of the search; ignored when ``search`` is a :class:`PointSearch`, which has its own.
         workers: processes that decode pictures.
@@ -78,6 +80,8 @@ def mine_positions(
     path.parent.mkdir(parents=True, exist_ok=True)
     channels = _check_deterministic(dataset)
     shape = channels, *as_uint8(dataset[0][0]).shape[1:]
+    if resume and path.exists():  # pictures of another size may have joined at the front
+        shape = tuple(PositionCache.open(path).metadata["fingerprint"]["probe_shape"])
     fingerprint = make_fingerprint(teacher, search, preprocess, shape)
     with CacheLock(path, enabled=state.is_main_process):
         rows = _known_rows(path, fingerprint, search.points, channels, resume, state)
@@ -93,6 +97,11 @@ def mine_positions(
             _merge(path, dataset, fingerprint, rows, {i: k for part in parts for i, k in part.items()})
         state.wait_for_everyone()
     return PositionCache.open(path)
+
+
+def images_at_once(search: PointSearch, shape: tuple[int, ...]) -> int:
+    """How many pictures (C, H, W) are searched before they are acknowledged: the dearer the search, the fewer."""
+    return max(1, min(IMAGES_AT_ONCE, QUERIES_AT_ONCE // search.cost(shape)))
 
 
 def _check_deterministic(dataset: Any) -> int:
@@ -162,6 +171,7 @@ def _mine_share(
     share = _Pictures(dataset, range(state.process_index, len(dataset), state.num_processes), channels)
     identity: dict[int, tuple[int, int]] = {}
     waiting: dict[tuple[int, ...], list[tuple[np.ndarray, int, int]]] = {}
+    at_once = images_at_once(search, share[0][1].shape) if len(share) else 1
     queries, started = 0, time.perf_counter()
     bar = tqdm(
         total=len(share), desc="mining", unit=" images", disable=not (progress and state.is_main_process), leave=False
@@ -186,8 +196,8 @@ def _mine_share(
         done.add((key, label))
         batch = waiting.setdefault(image.shape, [])
         batch.append((image, label, key))
-        if len(batch) == IMAGES_AT_ONCE:
-            flush(batch)
+        if sum(map(len, waiting.values())) == at_once:
+            flush(max(waiting.values(), key=len))
     for batch in waiting.values():
         if batch:
             flush(batch)
@@ -198,7 +208,7 @@ def _mine_share(
 def _stream(share: _Pictures, workers: int) -> Iterator[tuple[int, np.ndarray, int, int]]:
     if not workers:
         return (share[i] for i in range(len(share)))
-    return iter(DataLoader(share, batch_size=None, num_workers=workers, collate_fn=_as_is))
+    return iter(DataLoader(share, batch_size=None, num_workers=workers, collate_fn=_as_is, generator=torch.Generator()))
 
 
 def _as_is(item: Any) -> Any:

@@ -103,8 +103,8 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
             torch.manual_seed(seed)
         try:
             model = _construct(name, num_classes, pretrained)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"model {name!r} cannot be imported: {error}") from error
+        except (ImportError, AttributeError, TypeError) as error:
+            raise ValueError(f"model {name!r} cannot be made: {error}") from error
         except OSError as error:
             raise ValueError(f"weights='imagenet' for {name!r} could not be downloaded: {error}") from error
     if getattr(model, "preprocess", None) is None:
@@ -136,7 +136,10 @@ def _construct(name: str, num_classes: int, pretrained: bool) -> nn.Module:
     if not pretrained:
         return torchvision.models.get_model(name, num_classes=num_classes)
     model = torchvision.models.get_model(name, weights="DEFAULT")
-    path, head = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)][-1]
+    linear = [(path, module) for path, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ValueError(f"model {name!r} has no linear head to replace; use weights='none'")
+    path, head = linear[-1]
     model.set_submodule(path, nn.Linear(head.in_features, num_classes))
     return model
 
@@ -151,7 +154,7 @@ def save_model(folder: str | Path, model: nn.Module, info: dict[str, Any]) -> No
 
 
 def load_model(path: str | Path, *, model: nn.Module | None = None) -> nn.Module:
-    """The network of a folder that :func:`save_model` wrote, in eval mode, with ``.preprocess`` and ``.info``.
+    """The network of a folder that :func:`save_model` wrote, in eval mode, with ``.info``.
 
     Args:
         path: the folder, or its ``model.json``.
@@ -166,7 +169,8 @@ def load_model(path: str | Path, *, model: nn.Module | None = None) -> nn.Module
         if not info.get("architecture"):
             raise ValueError(f"{folder}/model.json names no architecture that can be built; pass model=")
         model = build_model(info["architecture"], len(info["classes"]))
-        model.preprocess = Preprocess(info["mean"], info["std"])
+        if info.get("mean"):  # else the architecture has a preprocessing of its own
+            model.preprocess = Preprocess(info["mean"], info["std"])
     load_weights(model, folder)
     model.info = info  # type: ignore[assignment]
     return model.eval()

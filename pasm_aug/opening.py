@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from pasm_aug.data import open_dataset
+from pasm_aug.files import read_json
 from pasm_aug.identity import dataset_digest
-from pasm_aug.loading import InMemory
-from pasm_aug.models import IMAGENET_MEAN, IMAGENET_STD, build_model
+from pasm_aug.loading import InMemory, to_uint8_tensor
+from pasm_aug.models import Preprocess, build_model, load_model
 from pasm_aug.processes import process_state
 
 IN_MEMORY = 2 << 30  # bytes of decoded pictures above which they are read from the disk again and again
@@ -49,16 +51,52 @@ def model_factory(args: argparse.Namespace, num_classes: int) -> Callable[[], nn
 
 
 def about(args: argparse.Namespace, dataset: Any) -> dict[str, Any]:
-    """What ``model.json`` says of a network trained here."""
+    """What ``model.json`` says of a network trained here; tries the network once on pictures of noise.
+
+    Raises:
+        ValueError: it cannot be made, or does not take such pictures or give logits for them.
+    """
+    model = build_model(args.model, len(dataset.classes), weights=args.weights)
+    noise = torch.randint(0, 256, (2, *to_uint8_tensor(dataset[0][0]).shape), generator=torch.Generator()).byte()
+    size = f"{args.image_size}×{args.image_size} pictures"
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            logits = [model.train(mode)(model.preprocess(noise)) for mode in (True, False)]  # type: ignore[operator]
+    except Exception as error:
+        raise ValueError(f"model {args.model!r} does not work on {size}: {error}") from error
+    if any(not isinstance(part, Tensor) or part.shape != (2, len(dataset.classes)) for part in logits):
+        got = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in logits]
+        raise ValueError(f"model {args.model!r} must give logits (2, {len(dataset.classes)}) for 2 {size}, got {got}")
+    ours = model.preprocess if isinstance(model.preprocess, Preprocess) else None
     return {
         "architecture": args.model,
         "classes": list(dataset.classes),
-        "mean": list(IMAGENET_MEAN),
-        "std": list(IMAGENET_STD),
+        "mean": ours and ours.mean.flatten().tolist(),
+        "std": ours and ours.std.flatten().tolist(),
         "image_size": args.image_size,
         "weights": args.weights,
         "data": {"name": args.data, "length": len(dataset), "digest": dataset_digest(dataset)},
     }
+
+
+def open_model(folder: Path, classes: Sequence[str], option: str) -> nn.Module:
+    """A trained network that was trained on these classes in this order.
+
+    Raises:
+        ValueError: it cannot be read, or knows other classes.
+    """
+    model = load_model(folder)
+    known = model.info["classes"]  # type: ignore[index]
+    if list(known) != list(classes):
+        raise ValueError(
+            f"{option} {folder} was trained on the classes {', '.join(known)}; the data have {', '.join(classes)}"
+        )
+    return model
+
+
+def trained_size(folder: Path) -> int:
+    """The side of the pictures that the network in ``folder`` was trained on."""
+    return int(read_json(folder / "model.json")["image_size"])
 
 
 def plain(value: Any) -> Any:

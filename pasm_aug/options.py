@@ -57,9 +57,12 @@ def fill(text: str) -> str | float:
     if text in ("point", "mean", "random"):
         return text
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"wanted point, mean, random or a number in 0…255, got {text!r}") from None
+        value = -1.0
+    if not 0 <= value <= 255:
+        raise argparse.ArgumentTypeError(f"wanted point, mean, random or a number in 0…255, got {text!r}")
+    return value
 
 
 def _at_least(low: float, kind: type) -> Any:
@@ -166,8 +169,13 @@ def add_training(parser: argparse.ArgumentParser, *, epochs: int, lr: float) -> 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("machine")
-    group.add_argument("--seed", type=_at_least(0, int), default=0, help="of everything that is random")
+    group.add_argument(
+        "--seed",
+        type=_at_least(0, int),
+        default=0,
+        help="of weights, order, erasing and search; data splits do not depend on it",
+    )
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
-    group.add_argument("--precision", choices=("no", "bf16", "fp16"), default="no", help="mixed precision in training")
+    group.add_argument("--precision", choices=("no", "bf16"), default="no", help="mixed precision in training")
     group.add_argument("--workers", metavar="W", type=_at_least(0, int), default=0, help="processes that load images")
     group.add_argument("--quiet", action="store_true", help="no progress bars")

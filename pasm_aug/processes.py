@@ -8,8 +8,17 @@ from accelerate.state import AcceleratorState
 
 
 def process_state(device: str | None = None) -> PartialState:
-    """Rank, number of processes and barriers; under ``torchrun`` the processes find each other here."""
-    return PartialState(cpu=_on_cpu(device))
+    """Rank, number of processes and barriers; under ``torchrun`` the processes find each other here.
+
+    accelerate keeps one state for a process, so the first call decides on the device.
+
+    Raises:
+        ValueError: an unknown device, a GPU where there is none, or another one than the first call's.
+    """
+    state = PartialState(cpu=_on_cpu(device))
+    if device is not None and state.device.type != device:
+        raise ValueError(f"device {device!r} was asked for, but this process already computes on {state.device}")
+    return state
 
 
 def make_accelerator(device: str | None = None, precision: str = "no") -> Accelerator:
@@ -18,7 +27,9 @@ def make_accelerator(device: str | None = None, precision: str = "no") -> Accele
     Raises:
         ValueError: another device, or a GPU where there is none.
     """
-    AcceleratorState._reset_state()  # precision may differ from an earlier call in this process
+    process_state(device)
+    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
+        AcceleratorState._reset_state()  # else accelerate refuses another precision in the same process
     return Accelerator(cpu=_on_cpu(device), mixed_precision=precision)
 
 

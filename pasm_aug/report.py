@@ -30,8 +30,8 @@ HOW = (
     "picked on validation; the test split was scored once, after the run had stopped."
 )
 GALLERY_CAPTION = (
-    "Training pictures as they are, and erased at the point that each round mined. p: the teacher's probability of the "
-    "true class before and after changing that one pixel."
+    "Training pictures as they are, and with the square that each round mined, in the colour found. p: the teacher's "
+    "probability of the true class before and after changing that one pixel."
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,9 @@ from torch.utils.data import Dataset
 from pasm_aug.arms import make_erase
 from pasm_aug.attack.search import PointSearch
 from pasm_aug.evaluation import evaluate
+from pasm_aug.files import read_json, write_json
 from pasm_aug.functional import distillation_loss
+from pasm_aug.identity import dataset_digest
 from pasm_aug.mining import mine_positions
 from pasm_aug.models import load_model, save_model
 from pasm_aug.processes import process_state
@@ -67,7 +70,7 @@ def run_rounds(
         miner: mine with this network instead of the teacher (Table 7 of the paper).
         search: mode or :class:`PointSearch`.
         augment: one of :data:`~pasm_aug.arms.AUGMENTS`; only ``"point"`` mines.
-        rounds: how many; ``None`` stops after the first round that does not raise validation accuracy.
+        rounds: how many; ``None`` stops after the first round that does not raise validation accuracy, and after 8.
         p, size, value: of the erasing; the paper erases every image (p = 1).
         alpha, beta: weights of Eq. 4.
         student: ``"refine"`` starts from the teacher's weights (the paper), ``"scratch"`` from new ones.
@@ -87,6 +90,21 @@ def run_rounds(
     make_erase(augment, None, p=p, size=size, value=value)  # a wrong option must not cost a teacher first
     out, about = Path(out), dict(info or {})
     splits = {name: datasets[name] for name in ("train", "val", "test")}
+    _check_begun(
+        out,
+        {
+            "augment": augment,
+            "erase": repr(make_erase(augment, None, p=p, size=size, value=value)),
+            "geometry": repr(geometry),
+            "search": (PointSearch(search, seed=seed) if isinstance(search, str) else search).settings(),
+            "loss": [alpha, beta],
+            "student": student,
+            "training": {k: v for k, v in training.items() if k not in ("device", "optimizer", "scheduler")},
+            "teacher_training": dict(teacher_training or {}),
+            "seed": seed,
+            "data": {name: dataset_digest(splits[name]) for name in ("train", "val")},  # test stays unread
+        },
+    )
     score = functools.partial(evaluate, device=training.get("device"), workers=workers)
     fit = functools.partial(
         train, val=splits["val"], workers=workers, progress=progress, **({"epochs": 4, "lr": 0.01} | training)
@@ -200,3 +218,22 @@ def run_rounds(
                 result.save()
     if process_state().is_main_process:
         write_rounds(out / "rounds.csv", results)
+
+
+def _check_begun(out: Path, options: dict[str, Any]) -> None:
+    """Write what the rounds in ``out`` depend on to ``options.json``, or compare it with what is there.
+
+    Raises:
+        ValueError: ``out`` holds rounds of other options or data; the message names what differs.
+    """
+    file, options = out / "options.json", json.loads(json.dumps(options, default=repr))
+    if file.exists():
+        old = read_json(file)
+        differing = [f"{k} was {old.get(k)}, now {options.get(k)}" for k in options if old.get(k) != options.get(k)]
+        if differing:
+            raise ValueError(
+                f"{out} holds rounds of other options or data ({'; '.join(differing)}): choose another folder"
+            )
+    elif process_state().is_main_process:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(file, options)

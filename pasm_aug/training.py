@@ -21,9 +21,11 @@ from tqdm import tqdm
 from pasm_aug.checkpoint import load_checkpoint, save_checkpoint
 from pasm_aug.evaluation import check_targets, eval_mode, evaluate
 from pasm_aug.functional import distillation_loss
+from pasm_aug.identity import dataset_digest
 from pasm_aug.loading import EpochSampler, make_loader
 from pasm_aug.models import Preprocess
 from pasm_aug.processes import make_accelerator
+from pasm_aug.rng import derive_seed
 from pasm_aug.transforms import PairedView
 
 Loss = Callable[[Tensor, Tensor | None, Tensor], Tensor]
@@ -82,7 +84,7 @@ def train(
         milestones: as shares of ``epochs``.
         batch_size: images a step, over all processes together.
         preprocess: uint8 (B, C, H, W) → network input; default the model's own ``.preprocess``, else ImageNet's.
-        precision: ``"no"`` (float32), ``"bf16"`` or ``"fp16"``.
+        precision: ``"no"`` (float32) or ``"bf16"``.
         checkpoint: a file that is written after each epoch and from which the same call goes on.
 
     Raises:
@@ -109,17 +111,21 @@ def train(
         scheduler(optim) if scheduler else MultiStepLR(optim, sorted({max(1, round(m * epochs)) for m in milestones}))
     )
     history: list[dict[str, float]] = []
+    identity = {"seed": seed, "epochs": epochs, "lr": lr, "milestones": list(milestones), "batch_size": batch_size}
+    identity |= {"weight_decay": weight_decay, "precision": precision, "data": dataset_digest(dataset)}
     if checkpoint is not None and Path(checkpoint).exists():
-        history = load_checkpoint(checkpoint, model, optim, sched)
+        history = load_checkpoint(checkpoint, model, optim, sched, identity)
     student, optim = accelerator.prepare(model, optim)
     if teacher is not None:
         teacher = teacher.to(accelerator.device)
+        for_teacher = getattr(teacher, "preprocess", None) or preprocess  # it may normalise differently
     sampler = EpochSampler(
         length, batch_size, seed=seed, least=2, rank=accelerator.process_index, world=accelerator.num_processes
     )
     transform = augment if augment is None or isinstance(augment, PairedView) else PairedView(augment)
     loader = make_loader(dataset, sampler, transform, workers=workers)
 
+    gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
     for epoch in range(len(history), epochs):
         sampler.epoch, started = epoch, time.perf_counter()
         student.train()
@@ -131,32 +137,39 @@ def train(
             disable=not (progress and accelerator.is_main_process),
             leave=False,
         )
-        for batch in bar:
-            images, *clean, target = (part.to(accelerator.device, non_blocking=True) for part in batch)
-            with accelerator.autocast():
-                logits = student(preprocess(images))
-                check_targets(target, logits)
-                clean_logits = _clean_logits(teacher, preprocess(clean[0] if clean else images)) if teacher else None
-            value = loss(logits.float(), clean_logits, target)
-            if not torch.isfinite(value):
-                raise DivergedError(
-                    f"{name}: the loss became {value.item()} in epoch {epoch + 1}; lower the learning rate"
+        with torch.random.fork_rng(devices=gpus):  # dropout and its like draw from (seed, epoch, process) alone
+            torch.manual_seed(derive_seed(seed, epoch, accelerator.process_index, 1))
+            for batch in bar:
+                images, *clean, target = (part.to(accelerator.device, non_blocking=True) for part in batch)
+                with accelerator.autocast():
+                    logits = student(preprocess(images))
+                    check_targets(target, logits)
+                    clean_logits = (
+                        _clean_logits(teacher, for_teacher(clean[0] if clean else images)) if teacher else None
+                    )
+                value = loss(logits.float(), clean_logits, target)
+                if not torch.isfinite(value):
+                    raise DivergedError(
+                        f"{name}: the loss became {value.item()} in epoch {epoch + 1}; lower the learning rate"
+                    )
+                optim.zero_grad()
+                accelerator.backward(value)
+                optim.step()
+                hits = (logits.detach().argmax(1) == target).sum()
+                total += torch.stack(
+                    [value.detach() * len(target), hits, torch.tensor(len(target), device=hits.device)]
                 )
-            optim.zero_grad()
-            accelerator.backward(value)
-            optim.step()
-            hits = (logits.detach().argmax(1) == target).sum()
-            total += torch.stack([value.detach() * len(target), hits, torch.tensor(len(target), device=hits.device)])
         row: dict[str, float] = {"epoch": epoch + 1, "lr": float(sched.get_last_lr()[0])}
         total = accelerator.reduce(total)
         row |= {"loss": (total[0] / total[2]).item(), "running_accuracy": (total[1] / total[2]).item()}
         sched.step()
         if val is not None:
-            scores = evaluate(student, val, preprocess=preprocess, accelerator=accelerator, workers=workers)
+            scores = evaluate(student, val, preprocess=preprocess, device=device, workers=workers)
             row |= {"val_accuracy": scores.accuracy, "val_loss": scores.loss}
         history.append(row | {"seconds": round(time.perf_counter() - started, 2)})
         if checkpoint is not None and accelerator.is_main_process:
-            save_checkpoint(checkpoint, accelerator.unwrap_model(student), optim, sched, history)
+            save_checkpoint(checkpoint, accelerator.unwrap_model(student), optim, sched, history, identity)
+    accelerator.unwrap_model(student, keep_fp32_wrapper=False)  # the caller's forward is its own again
     return TrainResult(model.eval(), history)
 
 

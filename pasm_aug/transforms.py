@@ -7,7 +7,6 @@ and else the picture's content.
 
 from __future__ import annotations
 
-import math
 import numbers
 import os
 import warnings
@@ -25,7 +24,7 @@ from torchvision.transforms.v2._utils import is_pure_tensor
 from pasm_aug import fill
 from pasm_aug.cache import PositionCache
 from pasm_aug.counts import SharedCounts
-from pasm_aug.functional import content_key, erase_patch, patch_box
+from pasm_aug.functional import content_key, erase_patch, patch_box, side_in_pixels
 from pasm_aug.identity import IndexedDataset, SampleIndex, find_row
 from pasm_aug.pair import PairedView
 
@@ -169,7 +168,7 @@ class PointAdversarialErase(v2.Transform):
         low, high = self.size_range or (self.size, self.size)
         if isinstance(low, int):
             return low + int(u * (high - low + 1))
-        return max(1, math.floor((low + u * (high - low)) * shorter + 0.5))
+        return side_in_pixels(low + u * (high - low), shorter)
 
     def _key(self, image: Any) -> int:
         return content_key(image if self._normalisation is None else self._normalisation.undo(image))

@@ -36,9 +36,11 @@ def test_going_on_from_a_checkpoint_is_bit_identical(tmp_path, optimizer, schedu
     steps(*whole, range(6))
     half = fresh()
     steps(*half, range(3))
-    save_checkpoint(tmp_path / "c", *half, history=[{"epoch": 3}])
+    save_checkpoint(tmp_path / "c", *half, history=[{"epoch": 3}], identity={"seed": 1})
     later = fresh()
-    assert load_checkpoint(tmp_path / "c", *later) == [{"epoch": 3}]
+    assert load_checkpoint(tmp_path / "c", *later, {"seed": 1}) == [{"epoch": 3}]
+    with pytest.raises(ValueError, match="seed was 1, now 2"):
+        load_checkpoint(tmp_path / "c", *fresh(), {"seed": 2})
     steps(*later, range(3, 6))
     assert all(torch.equal(a, b) for a, b in zip(whole[0].parameters(), later[0].parameters(), strict=True))
     assert whole[2].get_last_lr() == later[2].get_last_lr()
@@ -49,14 +51,14 @@ def test_every_flipped_byte_is_noticed(tmp_path):
     optim = OPTIMISERS["sgd"](model.parameters())
     scheduler = SCHEDULES["multistep"](optim)
     steps(model, optim, scheduler, range(1))
-    save_checkpoint(tmp_path / "c", model, optim, scheduler, history=[{"epoch": 1}])
+    save_checkpoint(tmp_path / "c", model, optim, scheduler, history=[{"epoch": 1}], identity={})
     good = (tmp_path / "c").read_bytes()
     for position in range(0, len(good), 37):
         flipped = bytearray(good)
         flipped[position] ^= 4
         (tmp_path / "c").write_bytes(flipped)
         try:
-            load_checkpoint(tmp_path / "c", model, optim, scheduler)
+            load_checkpoint(tmp_path / "c", model, optim, scheduler, {})
         except ValueError as error:
             assert "c is damaged" in str(error)  # noqa: PT017
         else:

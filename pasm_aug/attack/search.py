@@ -94,6 +94,13 @@ class PointSearch:
         generations = (0 if seeded else 100) if self.generations is None else self.generations
         return size, generations, self.strategy or ("best1" if seeded else "rand1")
 
+    def cost(self, shape: tuple[int, ...]) -> int:
+        """Queries for one picture of shape (C, H, W), roughly."""
+        size, generations, _ = self._plan
+        if self.mode == "exhaustive":
+            return shape[1] * shape[2] * 2 ** shape[0]
+        return size * (generations + 1) if self.mode == "paper" else self.candidates + size * generations
+
     def settings(self) -> dict[str, Any]:
         """All that a result depends on, ready for JSON."""
         objective = self.objective

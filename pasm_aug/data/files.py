@@ -36,6 +36,8 @@ def read_picture(path: Path) -> Image.Image:
     try:
         with Image.open(path) as picture:
             picture.load()
+            if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
+                raise ValueError(f"its mode {picture.mode!r} has more than 8 bits a channel; bring it to 0…255 first")
             return picture
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
         raise PictureError(f"cannot read {path} as a picture: {error}") from error
