@@ -32,6 +32,7 @@ def train(args: argparse.Namespace) -> None:
     train_split, val = open_split(args, "train"), open_split(args, "val")
     erase = make_erase(args.augment, args.positions, p=args.p, size=args.mask_size, value=args.value)
     info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
+    teacher = open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None
     args.out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
@@ -41,7 +42,7 @@ def train(args: argparse.Namespace) -> None:
         train_split,
         val=val,
         augment=PairedView(erase, default_geometry()),
-        teacher=open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None,
+        teacher=teacher,
         loss=functools.partial(distillation_loss, alpha=args.alpha, beta=args.beta),
         epochs=args.epochs,
         lr=args.lr,

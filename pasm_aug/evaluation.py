@@ -71,7 +71,7 @@ def evaluate(
             check_targets(target, logits)
             loss += nn.functional.cross_entropy(logits, target, reduction="sum")
             confusion += multiclass_confusion_matrix(logits, target, num_classes=classes)
-    loss, confusion = reduce(loss), reduce(confusion).cpu()
+    loss, confusion = reduce(loss, "sum"), reduce(confusion, "sum").cpu()
     count, right = int(confusion.sum()), confusion.diag().tolist()
     return Metrics(
         accuracy=sum(right) / count,

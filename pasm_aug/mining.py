@@ -227,13 +227,16 @@ def _merge(
     path: Path, dataset: Any, fingerprint: dict[str, Any], rows: np.ndarray, identity: dict[int, tuple[int, int]]
 ) -> None:
     journals = journal_paths(path)
-    rows = np.concatenate([rows, *(read_journal(file, fingerprint) for file in journals)])
+    found = [read_journal(file, fingerprint) for file in journals]
     keys, labels = (np.array([identity[i][j] for i in range(len(dataset))], dtype=np.int64) for j in (0, 1))
+    old = PositionCache.open(path) if path.exists() else None
     about = {
         "digest": dataset_digest(dataset),
         "length": len(dataset),
         "classes": list(getattr(dataset, "classes", [])),
     }
-    write_cache(path, rows, keys, labels, {"fingerprint": fingerprint, "dataset": about})
+    if any(map(len, found)) or old is None or old.metadata["dataset"] != about:  # else it is there already
+        rows = np.concatenate([rows, *found])
+        write_cache(path, rows, keys, labels, {"fingerprint": fingerprint, "dataset": about})
     for file in journals:
         Path(file).unlink()

@@ -115,6 +115,7 @@ def train(
     identity |= {"weight_decay": weight_decay, "precision": precision, "data": dataset_digest(dataset)}
     if checkpoint is not None and Path(checkpoint).exists():
         history = load_checkpoint(checkpoint, model, optim, sched, identity)
+    own_forward = "forward" in vars(model)
     student, optim = accelerator.prepare(model, optim)
     if teacher is not None:
         teacher = teacher.to(accelerator.device)
@@ -164,12 +165,16 @@ def train(
         row |= {"loss": (total[0] / total[2]).item(), "running_accuracy": (total[1] / total[2]).item()}
         sched.step()
         if val is not None:
-            scores = evaluate(student, val, preprocess=preprocess, device=device, workers=workers)
+            scores = evaluate(
+                accelerator.unwrap_model(student), val, preprocess=preprocess, device=device, workers=workers
+            )
             row |= {"val_accuracy": scores.accuracy, "val_loss": scores.loss}
         history.append(row | {"seconds": round(time.perf_counter() - started, 2)})
         if checkpoint is not None and accelerator.is_main_process:
             save_checkpoint(checkpoint, accelerator.unwrap_model(student), optim, sched, history, identity)
-    accelerator.unwrap_model(student, keep_fp32_wrapper=False)  # the caller's forward is its own again
+    accelerator.unwrap_model(student, keep_fp32_wrapper=False)
+    if not own_forward:
+        vars(model).pop("forward", None)  # what mixed precision wrapped: the caller's network is its own again
     return TrainResult(model.eval(), history)
 
 

@@ -96,6 +96,9 @@ def test_run_on_a_folder_of_pictures_with_another_network(tmp_path):
         (["run", "--model", "resnet1234"], "resnet1234"),
         (["run", "--baselines", "none,cutout"], "cutout"),
         (["run", "--preset", "paper", "--model", "small", "--limit", "14"], "ImageNet"),
+        (["run", "--limit", "14", "--model", "os:getcwd"], "os:getcwd"),
+        (["run", "--limit", "14", "--model", "googlenet"], "must give logits"),
+        (["run", "--limit", "14", "--model", "vit_b_32", "--image-size", "48"], "does not work on 48×48"),
         (["mine", "--teacher", "/nowhere", "--out", "x"], "/nowhere/model.json"),
         (["evaluate", "--checkpoint", "/nowhere"], "/nowhere"),
         (["report", "/nowhere"], "/nowhere/config.json"),
@@ -111,7 +114,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(words, message, tmp_path, capsys,
 
 
 @pytest.mark.parametrize(
-    "words", [["run", "--p", "x"], ["run", "--mask-size", "0"], ["run", "--value", "blue"], ["sing"]]
+    "words",
+    [
+        ["run", "--p", "x"],
+        ["run", "--mask-size", "0"],
+        ["run", "--value", "blue"],
+        ["run", "--value", "300"],
+        ["run", "--pres", "paper"],
+        ["sing"],
+    ],
 )
 def test_a_wrong_option_is_exit_code_2(words, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -142,6 +153,37 @@ def test_help_gives_every_option_a_text():
 def test_help_is_quick_because_it_loads_no_torch():
     code = "import sys; from pasm_aug.cli import build_parser; build_parser(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_a_network_of_other_classes_is_refused_by_name(finished, tmp_path, capsys):
+    for split in ("train", "val", "test"):
+        for name in ("surprise", "sadness", "anger", "cat", "dog", "emu", "fox"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for index in range(3):
+                PIL.Image.new("L", (48, 48), index).save(tmp_path / split / name / f"{index}.png")
+    data = ["--data", "folder", "--root", str(tmp_path), "--quiet"]
+    teacher = str(finished / "round-0")
+    for words in (
+        ["run", "--teacher", teacher, "--out", str(tmp_path / "out")],
+        ["run", "--miner", teacher, "--out", str(tmp_path / "out")],
+        ["train", "--teacher", teacher, "--out", str(tmp_path / "out")],
+        ["mine", "--teacher", teacher, "--out", str(tmp_path / "c")],
+        ["evaluate", "--checkpoint", teacher],
+    ):
+        assert main([*words, *data]) == 2
+        assert "was trained on the classes neutral, anger" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_processes_run_the_whole_method(tmp_path):
+    words = ["run", "--limit", "35", "--teacher-epochs", "1", "--epochs", "1", "--rounds", "1", "--baselines", "none"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pasm_aug"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    out = ["--quiet", "--out", str(tmp_path / "out")]
+    done = subprocess.run([*command, *words, *out], env=environment, timeout=120, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report:") == 1
+    assert len((tmp_path / "out" / "rounds.csv").read_text().splitlines()) == 4
 
 
 def test_preset_gives_way_to_options_beside_it():

@@ -127,3 +127,9 @@ def test_distillation_loss_is_equation_4():
 def test_distillation_loss_names_unequal_shapes():
     with pytest.raises(ValueError, match=r"\(5, 7\).*\(5, 8\)"):
         distillation_loss(torch.zeros(5, 7), torch.zeros(5, 8), torch.zeros(5, dtype=torch.long))
+
+
+def test_sixteen_bit_pictures_are_refused_not_clipped():
+    deep = PIL.Image.fromarray(np.arange(16, dtype=np.uint16).reshape(4, 4) * 4000)
+    with pytest.raises(TypeError, match="8 bits"):
+        as_uint8(deep)

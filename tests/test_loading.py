@@ -100,3 +100,13 @@ def test_items_reach_the_transform_as_image_and_label():
     image, label = EpochDataset(Shapes(5), transform)[(0, 4)]
     assert seen == [label] == [1]
     assert image.dtype == torch.uint8
+
+
+def test_grey_pictures_among_colour_ones_get_three_channels():
+    rng = np.random.default_rng(0)
+    data = [(rng.integers(0, 256, (8, 8), dtype=np.uint8), 0), (rng.integers(0, 256, (3, 8, 8), dtype=np.uint8), 1)]
+    images, labels = next(iter(make_loader(data, EpochSampler(2, 2, shuffle=False))))
+    assert images.shape == (2, 3, 8, 8)
+    assert torch.equal(images[0], torch.from_numpy(data[0][0]).expand(3, -1, -1))
+    assert labels.tolist() == [0, 1]
+    assert {tuple(image.shape) for image in InMemory(data, progress=False).images} == {(3, 8, 8)}

@@ -13,7 +13,7 @@ from pasm_aug.attack.search import PointSearch
 from pasm_aug.cache import CacheError, PositionCache
 from pasm_aug.functional import content_key
 from pasm_aug.journal import journal_paths, read_journal
-from pasm_aug.mining import mine_positions
+from pasm_aug.mining import images_at_once, mine_positions
 from tests.shapes import Shapes, own_net
 
 SEARCH = PointSearch("seeded", candidates=8)
@@ -135,6 +135,65 @@ def test_pictures_of_different_sizes(tmp_path):
     assert (found.xy[::2] < [19, 17]).all()
 
 
+def test_pictures_of_many_sizes_are_acknowledged_as_they_come(tmp_path, monkeypatch):
+    class Each(Shapes):
+        read = 0
+
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            Each.read = max(Each.read, index)
+            return image.crop((0, 0, 20, 15 + index % 5)), label
+
+    held = []
+
+    class Watching(PointSearch):
+        def run(self, teacher, images, labels, **options):
+            held.append(len(images))
+            return super().run(teacher, images, labels, **options)
+
+    teacher = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    monkeypatch.setattr("pasm_aug.mining.IMAGES_AT_ONCE", 6)
+    mine(tmp_path / "c", teacher=teacher, data=Each(60), search=Watching("seeded", candidates=8),
+         preprocess=lambda x: x.float() / 255)  # fmt: skip
+    assert sum(held) == 60
+    assert max(held) > 1  # equal sizes still go together
+    assert len(held) >= 60 / 6
+
+
+@pytest.mark.parametrize(
+    ("search", "most"), [(PointSearch("seeded"), 32), (PointSearch("paper"), 3), (PointSearch("exhaustive"), 7)]
+)
+def test_a_dear_search_is_acknowledged_more_often(search, most):
+    assert images_at_once(search, (3, 48, 48)) == most
+
+
+def test_skipped_pictures_are_not_searched_again(tmp_path):
+    search = PointSearch("seeded", candidates=8, misclassified="skip")
+    mine(tmp_path / "c", search=search, data=Shapes(30))
+    before = (tmp_path / "c").read_bytes()
+    mine(tmp_path / "c", search=search, data=Shapes(30))
+    assert (tmp_path / "c").read_bytes() == before
+
+
+def test_mining_leaves_the_random_state(tmp_path):
+    state = torch.get_rng_state()
+    mine(tmp_path / "c", workers=1)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_picture_of_another_size_may_join_at_the_front(tmp_path):
+    class Front(Shapes):
+        def __getitem__(self, index):
+            if index:
+                return Shapes(20)[index - 1]
+            return PIL.Image.new("L", (17, 19), 90), 0
+
+    teacher = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    options = {"teacher": teacher, "preprocess": lambda x: x.float() / 255}
+    mine(tmp_path / "c", data=Shapes(20), **options)
+    assert len(mine(tmp_path / "c", data=Front(21), **options)) == 21
+
+
 def test_skipped_pictures_are_remembered_and_have_no_point(tmp_path):
     search = PointSearch("seeded", candidates=8, misclassified="skip")
     data, teacher = Shapes(30), own_net()
@@ -194,7 +253,7 @@ import sys
 import torch
 torch.set_num_threads(1)
 from pasm_aug.attack.search import PointSearch
-from pasm_aug.mining import mine_positions
+from pasm_aug.mining import images_at_once, mine_positions
 from pasm_aug import mining
 from tests.shapes import Shapes, own_net
 mining.IMAGES_AT_ONCE = 4

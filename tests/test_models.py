@@ -72,6 +72,12 @@ def test_a_saved_model_comes_back_with_its_preprocessing(tmp_path):
     assert again.info["classes"] == INFO["classes"]
 
 
+def test_a_preprocessing_of_the_architectures_own_is_kept(tmp_path):
+    save_model(tmp_path, own_net(1), {"architecture": "tests.shapes:OwnNet", "classes": [0, 1, 2], "mean": None})
+    images = torch.randint(0, 256, (2, 1, 20, 20), dtype=torch.uint8)
+    assert torch.equal(load_model(tmp_path).preprocess(images), own_net().preprocess(images))
+
+
 def test_a_network_of_ones_own_comes_back_into_a_module(tmp_path):
     save_model(tmp_path, own_net(1), {"architecture": None})
     assert describe_state(load_model(tmp_path, model=own_net(2))) == describe_state(own_net(1))

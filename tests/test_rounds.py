@@ -146,3 +146,24 @@ def test_mistakes_are_named_before_anything_is_trained(tmp_path, options, messag
     with pytest.raises(ValueError, match=message):
         run(tmp_path, **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"p": 0.5}, "erase was"),
+        ({"epochs": 2}, "training was"),
+        ({"beta": 0.5}, "loss was"),
+        ({"seed": 1}, "seed was"),
+    ],
+)
+def test_rounds_of_other_options_are_not_gone_on_with(tmp_path, options, message):
+    run(tmp_path, rounds=0)
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, **options)
+
+
+def test_rounds_of_other_data_are_not_gone_on_with(tmp_path):
+    run(tmp_path, rounds=0)
+    with pytest.raises(ValueError, match="data was"):
+        run(tmp_path, data=DATA | {"train": Shapes(60, seed=7)})

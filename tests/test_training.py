@@ -148,3 +148,86 @@ def test_a_teacher_of_other_classes_is_refused():
 def test_a_diverging_loss_stops_the_training():
     with pytest.raises(DivergedError, match="lower the learning rate"):
         train(own_net(), Shapes(), **(QUICK | {"lr": 1e30}))
+
+
+class Dropping(OwnNet):
+    """Draws random numbers in its forward pass, as VGG does."""
+
+    def forward(self, x):
+        return self.head(nn.functional.dropout(self.features(x), 0.5, self.training))
+
+
+def dropping():
+    with torch.random.fork_rng(devices=[]):
+        model = Dropping()
+    model.load_state_dict(own_net(3).state_dict())
+    return model
+
+
+def test_dropout_draws_from_the_seed_too_and_resumes_exactly(tmp_path):
+    state = torch.get_rng_state()
+    whole, again, other = (train(dropping(), Shapes(), seed=seed, **QUICK).model for seed in (0, 0, 1))
+    assert torch.equal(weights(whole), weights(again))
+    assert not torch.equal(weights(whole), weights(other))
+    assert torch.equal(state, torch.get_rng_state())
+
+    class Stop(Exception):
+        pass
+
+    class Ends(Shapes):
+        reads = 0
+
+        def __getitem__(self, index):
+            Ends.reads += 1
+            if Ends.reads == 150:
+                raise Stop
+            return super().__getitem__(index)
+
+    with pytest.raises(Stop):
+        train(dropping(), Ends(), checkpoint=tmp_path / "c", **QUICK)
+    later = train(dropping(), Shapes(), checkpoint=tmp_path / "c", **QUICK).model
+    assert torch.equal(weights(whole), weights(later))
+
+
+def test_a_teacher_with_its_own_preprocessing_gets_it():
+    class Teacher(Recorder):
+        def preprocess(self, images):
+            return images.float()
+
+    teacher = Teacher()
+    train(own_net(), Shapes(), teacher=teacher, **(QUICK | {"epochs": 1}))
+    assert max(float(x.max()) for x in teacher.seen) == 230
+
+
+def test_mixed_precision_leaves_the_callers_forward():
+    model = own_net()
+    train(model, Shapes(), precision="bf16", **(QUICK | {"epochs": 1}))
+    assert "forward" not in vars(model)
+    images = torch.randint(0, 256, (2, 1, 20, 20), dtype=torch.uint8)
+    assert torch.equal(model(model.preprocess(images)), own_net_with(model)(model.preprocess(images)))
+
+
+def own_net_with(model):
+    other = OwnNet().eval()
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    class Stop(Exception):
+        pass
+
+    def dying(student, teacher, target):
+        dying.calls += 1
+        if dying.calls == 6:
+            raise Stop
+        return distillation_loss(student, teacher, target)
+
+    dying.calls = 0
+    with pytest.raises(Stop):
+        train(own_net(), Shapes(), checkpoint=tmp_path / "c", loss=dying, **QUICK)
+    for change in ({"lr": 0.01}, {"seed": 5}, {"epochs": 4}):
+        with pytest.raises(ValueError, match=f"{next(iter(change))} was"):
+            train(own_net(), Shapes(), checkpoint=tmp_path / "c", **(QUICK | change))
+    with pytest.raises(ValueError, match="data was"):
+        train(own_net(), Shapes(seed=9), checkpoint=tmp_path / "c", **QUICK)
