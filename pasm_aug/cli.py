@@ -94,7 +94,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     add_search(parser)
     add_erasing(parser)
-    add_training(parser, epochs=4, lr=0.01)
+    add_training(parser, epochs=6, lr=0.01)
     add_machine(parser)
 
 

@@ -107,7 +107,7 @@ def run_rounds(
     )
     score = functools.partial(evaluate, device=training.get("device"), workers=workers)
     fit = functools.partial(
-        train, val=splits["val"], workers=workers, progress=progress, **({"epochs": 4, "lr": 0.01} | training)
+        train, val=splits["val"], workers=workers, progress=progress, **({"epochs": 6, "lr": 0.01} | training)
     )
 
     def fresh(number: int) -> nn.Module:

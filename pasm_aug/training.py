@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
 from torch.utils.data import Dataset
@@ -160,6 +161,8 @@ def train(
                 total += torch.stack(
                     [value.detach() * len(target), hits, torch.tensor(len(target), device=hits.device)]
                 )
+        for buffer in model.buffers():  # each process kept running statistics of its own share
+            buffer.copy_(broadcast(buffer.detach().clone()))
         row: dict[str, float] = {"epoch": epoch + 1, "lr": float(sched.get_last_lr()[0])}
         total = accelerator.reduce(total)
         row |= {"loss": (total[0] / total[2]).item(), "running_accuracy": (total[1] / total[2]).item()}

@@ -93,7 +93,7 @@ def test_run_on_a_folder_of_pictures_with_another_network(tmp_path):
     [
         (["run", "--data", "fer2013"], "root"),
         (["run", "--data", "folder", "--root", "/nowhere"], "/nowhere"),
-        (["run", "--model", "resnet1234"], "resnet1234"),
+        (["run", "--limit", "14", "--model", "resnet1234"], "resnet1234"),
         (["run", "--baselines", "none,cutout"], "cutout"),
         (["run", "--preset", "paper", "--model", "small", "--limit", "14"], "ImageNet"),
         (["run", "--limit", "14", "--model", "os:getcwd"], "os:getcwd"),
