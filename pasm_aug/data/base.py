@@ -6,6 +6,7 @@ Labels keep each data set's own integers; data sets meet by the *names* of their
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def canonical_name(name: str) -> str:
     return word if word in EXPRESSIONS else name
 
 
-class ExpressionDataset(Dataset[tuple[Any, Any]]):
+class ExpressionDataset(Dataset[tuple[Any, Any]], ABC):
     """Data set with items ``(picture, label)``; a subclass says how picture ``i`` is had.
 
     Args:
@@ -72,9 +73,9 @@ class ExpressionDataset(Dataset[tuple[Any, Any]]):
     def class_to_idx(self) -> dict[str, int]:
         return {name: label for label, name in enumerate(self.classes)}
 
+    @abstractmethod
     def picture(self, index: int) -> Image.Image:
         """The untransformed picture of an index in ``0 .. len(self) - 1``."""
-        raise NotImplementedError
 
     def limited(self, count: int, seed: int = 0) -> ExpressionDataset:
         """``count`` items spread over the classes (see :func:`stratified_sample`), in their old order."""
