@@ -12,7 +12,7 @@ body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; 
 h1 { margin-bottom: .2rem } h2 { margin-top: 2.2rem; border-top: 1px solid var(--line); padding-top: 1rem }
 table { border-collapse: collapse; width: 100% } .scroll { overflow-x: auto }
 th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap }
-th:first-child, td:first-child, td:last-child { text-align: left }
+th:first-child, td:first-child, th:last-child, td:last-child { text-align: left }
 tr.best td { font-weight: 600; background: var(--soft) }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 6px } .verdict { font-size: 1.12rem }
 figcaption, .note { color: color-mix(in srgb, currentColor 70%, transparent); font-size: .92rem } figure { margin: 0 }

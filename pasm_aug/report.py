@@ -44,7 +44,7 @@ def table_rows(arms: Mapping[str, list[RoundResult]]) -> list[tuple[str, ...]]:
             if r.round == 0 and arm != next(iter(arms)):
                 continue  # all arms fork from the one first teacher
             name = "first teacher" if r.round == 0 else AUGMENTS.get(arm, arm)
-            note = "◀ picked by validation" if r is chosen and r.round else ""
+            note = "◀ picked by validation" if r is chosen and len(results) > 1 else ""
             rows.append(
                 (name, str(r.round), *(_percent(getattr(r, split)) for split in ("train", "val", "test")), note)
             )

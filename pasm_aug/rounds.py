@@ -99,8 +99,8 @@ def run_rounds(
             "search": (PointSearch(search, seed=seed) if isinstance(search, str) else search).settings(),
             "loss": [alpha, beta],
             "student": student,
-            "training": {k: v for k, v in training.items() if k not in ("device", "optimizer", "scheduler")},
-            "teacher_training": dict(teacher_training or {}),
+            "training": _plain(training),
+            "teacher_training": _plain(teacher_training or {}),
             "seed": seed,
             "data": {name: dataset_digest(splits[name]) for name in ("train", "val")},  # test stays unread
         },
@@ -220,13 +220,19 @@ def run_rounds(
         write_rounds(out / "rounds.csv", results)
 
 
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that change a result and can be compared; functions have no identity that outlives the process."""
+    kept = (k for k, v in options.items() if k != "device" and isinstance(v, int | float | str | list | tuple))
+    return {k: options[k] for k in kept}
+
+
 def _check_begun(out: Path, options: dict[str, Any]) -> None:
     """Write what the rounds in ``out`` depend on to ``options.json``, or compare it with what is there.
 
     Raises:
         ValueError: ``out`` holds rounds of other options or data; the message names what differs.
     """
-    file, options = out / "options.json", json.loads(json.dumps(options, default=repr))
+    file, options = out / "options.json", json.loads(json.dumps(options))
     if file.exists():
         old = read_json(file)
         differing = [f"{k} was {old.get(k)}, now {options.get(k)}" for k in options if old.get(k) != options.get(k)]

@@ -82,7 +82,7 @@ def test_rows_keep_their_order(tmp_path):
 
 
 def test_quoted_cells_and_byte_order_mark(tmp_path):
-    pixels, labels = faces("Training", 3)
+    pixels, labels = faces("Training", 7)
     rows = [
         f'"{label}","{" ".join(map(str, face.ravel()))}","Training"' for face, label in zip(pixels, labels, strict=True)
     ]
@@ -241,3 +241,11 @@ def test_pickles_and_serves_worker_processes(tmp_path):
     batches = list(DataLoader(val, batch_size=7, num_workers=1, multiprocessing_context="forkserver"))
     assert np.array_equal(np.concatenate([pixels.numpy() for pixels, _ in batches]), faces("PublicTest")[0])
     assert len(CLASSES) == len(set(CLASSES)) == 7
+
+
+def test_a_class_without_training_pictures_is_named(tmp_path):
+    pixels, labels = faces("Training", 6)
+    rows = [f"{label},{' '.join(map(str, face.ravel()))},Training" for face, label in zip(pixels, labels, strict=True)]
+    (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    with pytest.raises(ValueError, match="no training picture of neutral"):
+        FER2013(tmp_path)

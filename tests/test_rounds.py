@@ -167,3 +167,8 @@ def test_rounds_of_other_data_are_not_gone_on_with(tmp_path):
     run(tmp_path, rounds=0)
     with pytest.raises(ValueError, match="data was"):
         run(tmp_path, data=DATA | {"train": Shapes(60, seed=7)})
+
+
+def test_functions_among_the_options_do_not_keep_a_run_from_going_on(tmp_path):
+    for _ in range(2):  # another function object each time, as in another process
+        run(tmp_path, rounds=1, preprocess=lambda x: x.float() / 255)

@@ -58,6 +58,8 @@ class FER2013(ExpressionDataset):
     ) -> None:
         check_split(split)
         pictures, labels, drawn = _load(Path(root), split, seed)
+        if split == "train":
+            _check_classes(labels)
         super().__init__(CLASSES, labels, transform=transform, target_transform=target_transform)
         self.split = split
         # A tensor, not an array: worker processes then share its memory.
@@ -109,7 +111,7 @@ def _load_csv(train: Path, test: Path | None, split: str, seed: int) -> _Loaded:
     if test_usage:
         return pixels, labels, False
     groups = [face.numpy().tobytes() for face in pixels]
-    chosen = draw_split(labels, groups, split, {"val": VAL_FRACTION}, seed=seed, classes=_present(labels))
+    chosen = draw_split(labels, groups, split, {"val": VAL_FRACTION}, seed=seed, classes=_check_classes(labels))
     return pixels[chosen], labels[chosen], True
 
 
@@ -125,16 +127,16 @@ def _load_folders(folders: dict[str, Path], split: str, seed: int) -> _Loaded:
     paths, labels = collect(folders[own], CLASSES)
     if drawn:
         fractions = {"val": VAL_FRACTION}
-        chosen = draw_split(labels, content_groups(paths), split, fractions, seed=seed, classes=_present(labels))
+        chosen = draw_split(labels, content_groups(paths), split, fractions, seed=seed, classes=_check_classes(labels))
         paths, labels = [paths[index] for index in chosen], labels[chosen]
     return paths, labels, drawn
 
 
-def _present(labels: np.ndarray) -> tuple[str, ...]:
-    """All class names; raises if training pictures lack one."""
+def _check_classes(labels: np.ndarray) -> tuple[str, ...]:
+    """All class names; raises if the training pictures lack one."""
     missing = [name for label, name in enumerate(CLASSES) if not (labels == label).any()]
     if missing:
-        raise ValueError(f"cannot draw a validation split: no training picture of {', '.join(missing)}")
+        raise ValueError(f"FER2013 has seven classes, but there is no training picture of {', '.join(missing)}")
     return CLASSES
 
 
