@@ -185,7 +185,7 @@ def _mine_share(
         journal.append(_to_rows(result, keys, labels))
         queries += int(result.queries.sum())
         bar.update(len(batch))
-        bar.set_postfix_str(f"{queries / (time.perf_counter() - started):,.0f} queries/s")
+        bar.set_postfix_str(f"{queries:,} queries, {queries / (time.perf_counter() - started):,.0f}/s")
         batch.clear()
 
     for index, image, label, key in _stream(share, workers):
