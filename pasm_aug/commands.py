@@ -98,12 +98,9 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def confusion_text(scores: Metrics, classes: list[str]) -> str:
     """Confusion matrix (rows: true classes, counts) with recall per class, as aligned text."""
-    wide = max(map(len, classes))
-    lines = [" " * wide + "".join(f"{name[:7]:>9}" for name in classes) + "   recall"]
+    wide = max(8, *map(len, classes))
+    lines = ["  ".join(f"{name:>{wide}}" for name in ("", *classes, "recall"))]
     for name, row, recall in zip(classes, scores.confusion, scores.per_class, strict=True):
-        lines.append(
-            f"{name:>{wide}}"
-            + "".join(f"{count:9d}" for count in row)
-            + ("        –" if recall is None else f"{recall:9.1%}")
-        )
+        cells = (name, *map(str, row), "–" if recall is None else f"{recall:.1%}")
+        lines.append("  ".join(f"{cell:>{wide}}" for cell in cells))
     return "\n".join(lines)

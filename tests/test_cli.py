@@ -209,6 +209,16 @@ def test_preset_gives_way_to_options_beside_it():
     )
 
 
+def test_ctrl_c_is_one_line(tmp_path):
+    words = ["run", *QUICK, "--teacher-epochs", "999", "--out", str(tmp_path / "out")]
+    process = subprocess.Popen([sys.executable, "-m", "pasm_aug", *words], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "out" / "round-0" / "training.safetensors").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1].splitlines()[-1] == "pasm-aug: interrupted; the same command goes on from here"
+    assert process.returncode == 130
+
+
 def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
     """A real process, killed in the middle of whatever it is doing, three times; then the end must be bit-identical."""
     words = ["run", *QUICK, "--teacher-epochs", "3", "--epochs", "2", "--rounds", "1", "--baselines", "none"]
