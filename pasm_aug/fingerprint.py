@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pasm_aug.attack.frozen import device_of, frozen
 from pasm_aug.attack.search import PointSearch
-from pasm_aug.evaluation import eval_mode
 
 
 def make_fingerprint(
@@ -20,11 +20,11 @@ def make_fingerprint(
 ) -> dict[str, Any]:
     """What the points depend on: the network, its preprocessing (through the logits of fixed pictures), the search."""
     noise = np.random.Generator(np.random.Philox(0)).integers(0, 256, (2, *shape), dtype=np.uint8)
-    device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
+    device = device_of(teacher)
     if preprocess is None:
         raise ValueError("preprocess must be given: this teacher carries none (uint8 (B, C, H, W) → its input)")
     try:
-        with torch.no_grad(), eval_mode(teacher):
+        with torch.no_grad(), frozen(teacher, device):
             logits = teacher(preprocess(torch.from_numpy(noise).to(device)))
     except RuntimeError as error:
         raise ValueError(f"teacher does not work on pictures of shape {shape}: {error}") from error

@@ -134,6 +134,8 @@ def finish(
     for name, seconds in stage.items():
         print(f"  {seconds:7.1f} s  {name}")
     print(f"\nreport: {page}")
+    if config["data"] == "synthetic":
+        print("next, the same on your own pictures in class folders: pasm-aug run --data folder --root DIR")
 
 
 def report(args: argparse.Namespace) -> None:

@@ -153,7 +153,9 @@ def add_erasing(parser: argparse.ArgumentParser) -> None:
 
 def add_training(parser: argparse.ArgumentParser, *, epochs: int, lr: float) -> None:
     group = parser.add_argument_group("training (section IV-B; Eq. 4)")
-    group.add_argument("--epochs", metavar="E", type=_at_least(1, int), default=epochs, help="epochs; in `run`, of each student")
+    group.add_argument(
+        "--epochs", metavar="E", type=_at_least(1, int), default=epochs, help="epochs; in `run`, of each student"
+    )
     group.add_argument(
         "--lr", type=_at_least(0, float), default=lr, help="learning rate, ×0.1 at 60 %% and 85 %% of the epochs"
     )
