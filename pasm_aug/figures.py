@@ -16,6 +16,7 @@ from pasm_aug.functional import erase_patch, patch_box, side_in_pixels
 from pasm_aug.loading import to_uint8_tensor
 from pasm_aug.results import RoundResult
 
+NAMED_CLASSES, HEATMAPS = 30, 12  # more would not be readable
 COLOURS = {"point": "#c2410c", "none": "#64748b", "random": "#2563eb", "random-matched": "#0d9488"}
 
 
@@ -53,7 +54,7 @@ def accuracy_figure(arms: dict[str, list[RoundResult]]) -> bytes:
 
 def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str]) -> bytes:
     """Confusion matrices side by side, each row in percent of its true class."""
-    size = max(3.2, 0.55 * len(classes))
+    size = min(max(3.2, 0.55 * len(classes)), 9.0)
     figure = Figure((size * len(matrices) + 0.6, size + 0.5), layout="constrained")
     for panel, (title, matrix) in zip(
         figure.subplots(1, len(matrices), squeeze=False)[0], matrices.items(), strict=True
@@ -72,8 +73,9 @@ def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: S
                     fontsize=7,
                     color="w" if value > 0.6 else "k",
                 )
-        panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
-        panel.set_yticks(range(len(classes)), classes, fontsize=8)
+        if len(classes) <= NAMED_CLASSES:
+            panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
+            panel.set_yticks(range(len(classes)), classes, fontsize=8)
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("predicted, % of the true class", fontsize=8)
     return _png(figure)
@@ -106,8 +108,8 @@ def gallery_figure(dataset: Any, indices: Sequence[int], rounds: dict[int, Any],
 
 
 def heatmap_figure(dataset: Any, cache: Any) -> bytes:
-    """Where the mined points of each class lie, over the mean picture of the class."""
-    classes = [c for c in range(len(dataset.classes)) if np.any(dataset.labels == c)]
+    """Where the mined points of each class (the first 12) lie, over the mean picture of the class."""
+    classes = [c for c in range(len(dataset.classes)) if np.any(dataset.labels == c)][:HEATMAPS]
     columns = min(4, len(classes))
     rows = -(-len(classes) // columns)
     figure = Figure((2.1 * columns, 2.2 * rows + 0.2), layout="constrained")

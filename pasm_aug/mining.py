@@ -82,6 +82,7 @@ def mine_positions(
     shape = channels, *as_uint8(dataset[0][0]).shape[1:]
     if resume and path.exists():  # pictures of another size may have joined at the front
         shape = tuple(PositionCache.open(path).metadata["fingerprint"]["probe_shape"])
+        channels = shape[0]
     fingerprint = make_fingerprint(teacher, search, preprocess, shape)
     with CacheLock(path, enabled=state.is_main_process):
         rows = _known_rows(path, fingerprint, search.points, channels, resume, state)

@@ -139,6 +139,15 @@ def region_shares(dataset: Any, cache: PositionCache) -> tuple[float, float] | N
     return float(np.mean(inside)), float(np.mean(area))
 
 
+def gallery_picks(labels: np.ndarray) -> list[int]:
+    """Up to ``GALLERY`` indices: the first picture of each class, then the second of each, and so on."""
+    turn = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        turn[members] = np.arange(len(members))
+    return [int(index) for index in np.lexsort((labels, turn))[:GALLERY]]
+
+
 def write_report(
     out: str | Path,
     arms: Mapping[str, list[RoundResult]],
@@ -170,11 +179,7 @@ def write_report(
     opened = {number: PositionCache.open(path) for number, path in caches.items() if path.exists()}
     shares = {}
     if opened:
-        labels = np.unique(dataset.labels)
-        picks = [
-            int(np.flatnonzero(dataset.labels == labels[i % len(labels)])[i // len(labels)])
-            for i in range(min(GALLERY, len(dataset)))
-        ]
+        picks = gallery_picks(dataset.labels)
         figures["gallery"] = gallery_figure(dataset, picks, opened, size)
         for number, cache in opened.items():
             figures[f"heatmap-round-{number}"] = heatmap_figure(dataset, cache)

@@ -1,7 +1,7 @@
 """Train one network: plain cross-entropy for the first teacher, Eq. 4 for the students.
 
-accelerate supplies device, precision and processes; the order and the randomness of every
-epoch come from :mod:`pasm_aug.loading`, the state of an interrupted training from :mod:`pasm_aug.checkpoint`.
+accelerate supplies device, precision and processes; the order and the randomness of every epoch come from
+:mod:`pasm_aug.loading`, the state of an interrupted training from :mod:`pasm_aug.checkpoint`.
 """
 
 from __future__ import annotations

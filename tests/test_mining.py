@@ -194,6 +194,20 @@ def test_a_picture_of_another_size_may_join_at_the_front(tmp_path):
     assert len(mine(tmp_path / "c", data=Front(21), **options)) == 21
 
 
+def test_colour_pictures_that_join_a_grey_cache_are_named(tmp_path):
+    class Colour(Shapes):
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            return (image if index < 20 else PIL.Image.merge("RGB", (image, image, image.rotate(90)))), label
+
+    teacher = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), torch.nn.LazyLinear(3))
+    options = {"teacher": teacher, "preprocess": lambda x: x.float().mean(1, keepdim=True) / 255}
+    teacher(torch.zeros(1, 1, 20, 20))
+    mine(tmp_path / "c", data=Shapes(20), **options)
+    with pytest.raises(ValueError, match="convert the pictures to RGB"):
+        mine(tmp_path / "c", data=Colour(30), **options)
+
+
 def test_skipped_pictures_are_remembered_and_have_no_point(tmp_path):
     search = PointSearch("seeded", candidates=8, misclassified="skip")
     data, teacher = Shapes(30), own_net()

@@ -9,10 +9,18 @@ import pytest
 
 from pasm_aug.data import SyntheticExpressions
 from pasm_aug.evaluation import Metrics
-from pasm_aug.figures import interval
+from pasm_aug.figures import confusion_figure, interval
 from pasm_aug.mining import mine_positions
 from pasm_aug.models import build_model
-from pasm_aug.report import region_sentence, region_shares, stage_seconds, text_table, verdict, write_report
+from pasm_aug.report import (
+    gallery_picks,
+    region_sentence,
+    region_shares,
+    stage_seconds,
+    text_table,
+    verdict,
+    write_report,
+)
 from pasm_aug.results import RoundResult
 
 
@@ -101,6 +109,18 @@ def test_region_shares_count_points_and_overlapping_boxes():
     assert region_shares(Boxes(), Fixed(6, 3)) == (0.0, pytest.approx(0.28))
     assert region_shares([1, 2, 3], Fixed(3, 3)) is None
     assert "2.0 times" in region_sentence(1, (0.5, 0.25))
+
+
+def test_the_gallery_goes_round_the_classes_however_few_pictures_one_has():
+    assert gallery_picks(np.array([1, 1, 1, 0, 1])) == [3, 0, 1, 2, 4]
+    assert gallery_picks(np.arange(20) % 10) == list(range(8))
+
+
+def test_a_data_set_of_a_thousand_classes_gets_figures_of_a_sane_size(tmp_path):
+    picture = confusion_figure(
+        {"a": np.eye(1000, dtype=int), "b": np.eye(1000, dtype=int)}, list(map(str, range(1000)))
+    )
+    assert max(PIL.Image.open(io.BytesIO(picture)).size) < 3000
 
 
 class Pictures(HTMLParser):
