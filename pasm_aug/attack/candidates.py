@@ -90,7 +90,8 @@ def pick_candidates(
     if points == 1:
         return order
     table = scores.reshape(-1, colours)
-    position = table.min(axis=1).argsort(kind="stable")
+    best = table.min(axis=1)
+    position = best.argsort(kind="stable")[: np.isfinite(best).sum()]
     apart = position[spread(np.stack([position % width, position // width], axis=1), points, 2 * min_distance - 1)]
     wanted = apart * colours + table[apart].argmin(axis=1)
     return np.concatenate([wanted, order[~np.isin(order, wanted)]])[:count]

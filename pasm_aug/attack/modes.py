@@ -1,4 +1,4 @@
-"""The ways to search a batch of images: try everything, rank by a gradient, evolve.
+"""The ways to search a batch of images: try everything, rank by what a gradient predicts, evolve.
 
 Each proposes candidates to a :class:`Batch`, which scores them once, keeps the book and counts the cost.
 """
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from pasm_aug.attack.candidates import constant_images, corner_colours, linear_scores, pick_candidates
 from pasm_aug.attack.ledger import Ledger, Ranking, spread
+from pasm_aug.attack.surrogate import Chain, narrow
 from pasm_aug.attack.teacher import Gradient, TeacherObjective
+from pasm_aug.attack.windows import Maps
 
 _BLOCK = 1 << 14  # candidates that an exhaustive search writes down at a time
 
@@ -22,6 +24,7 @@ class Batch:
     Args:
         images: (B, C, H, W) uint8. target, keys: (B,), attacked classes and names of the random streams.
         rows: (n,) the images that take part; the arrays below and the methods count them from 0 to n − 1.
+        maps: the clean feature maps of all B images, if candidates are to be scored by windows.
 
     Attributes:
         queries, forwards: (n,) candidates asked for and forward-equivalents spent.
@@ -34,8 +37,12 @@ class Batch:
         target: NDArray[np.int64],
         keys: NDArray[np.int64],
         rows: NDArray[np.int64],
+        maps: Maps | None = None,
     ) -> None:
         self.objective, self.images, self.target, self.keys, self.rows = objective, images, target, keys, rows
+        self.maps = maps
+        ready = objective.prepared(images) if maps is not None else None
+        self.share = ready.share if ready is not None else 1.0
         self.count = len(rows)
         self.channels, self.height, self.width = images.shape[1:]
         self.ledger = Ledger(self.height, self.width, self.channels)
@@ -49,9 +56,10 @@ class Batch:
     def _score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         new = self.ledger.missing(codes)
         image, xy, colour = self.ledger.decode(new)
-        self.ledger.add(new, *self.objective.evaluate(self.images, self.target, self.rows[image], xy, colour))
+        found = self.objective.evaluate(self.images, self.target, self.rows[image], xy, colour, self.maps)
+        self.ledger.add(new, *found)
         self.queries += np.bincount(self.ledger.decode(codes.ravel())[0], minlength=self.count)
-        self.forwards += np.bincount(image, minlength=self.count)
+        self.forwards += self.share * np.bincount(image, minlength=self.count)
         return self.ledger.scores(codes)
 
     def places(self, image: int, count: int, min_distance: int) -> Ranking:
@@ -90,14 +98,10 @@ def seeds_per_image(batch: Batch, candidates: int) -> int:
     return min(candidates, batch.height * batch.width * (2**batch.channels - 1))
 
 
-def first_order(
+def by_gradient(
     batch: Batch, gradient: Gradient, candidates: int, points: int, min_distance: int
 ) -> NDArray[np.float64]:
-    """Score the best first-order candidates of each image exactly.
-
-    Returns:
-        Their genes (n, candidates, 2 + C), best first: the pixel's centre and its colour.
-    """
+    """Score exactly what the input gradient promises most of; returns as :func:`by_surrogate`."""
     corners = corner_colours(batch.channels)
     inputs = batch.objective.to_input(constant_images(corners, batch.height, batch.width))
     count = seeds_per_image(batch, candidates)
@@ -105,7 +109,27 @@ def first_order(
     for image, row in enumerate(batch.rows):
         scores = linear_scores(batch.images[row].cpu().numpy(), gradient.inputs[row], gradient.slopes[row], inputs)
         picked[image] = pick_candidates(scores, batch.width, len(corners), count, points, min_distance)
-    place, corner = np.divmod(np.sort(picked, axis=1), len(corners))
+    return _seeds(batch, np.sort(picked, axis=1))
+
+
+def by_surrogate(batch: Batch, chain: Chain, points: int, min_distance: int) -> NDArray[np.float64]:
+    """Take all candidates through a chain of surrogates, and score exactly what is left of them.
+
+    Returns:
+        Their genes (n, candidates, 2 + C), best first: the pixel's centre and its colour.
+    """
+    ready = batch.objective.prepared(batch.images)
+    assert ready is not None
+    assert batch.maps is not None
+    picked = narrow(chain, ready, batch.maps, batch.images.cpu().numpy(), batch.rows, points, min_distance)
+    batch.forwards += chain.forwards
+    batch.objective.forwards += chain.forwards * batch.count
+    return _seeds(batch, picked)
+
+
+def _seeds(batch: Batch, picked: NDArray[np.int64]) -> NDArray[np.float64]:
+    corners = corner_colours(batch.channels)
+    place, corner = np.divmod(picked, len(corners))
     xy, colour = np.stack([place % batch.width, place // batch.width], axis=-1), corners[corner]
     order = batch.evaluate(xy, colour).argsort(axis=1, kind="stable")[..., None]
     genes = np.concatenate([xy + 0.5, colour], axis=-1)

@@ -50,3 +50,7 @@ class PointResult:
             forwards=np.zeros(count),
             mined=np.zeros(count, dtype=bool),
         )
+
+    def rows(self, part: slice) -> Self:
+        """The results of some of the images; writing to them writes here."""
+        return type(self)(*(column[part] for column in vars(self).values()))

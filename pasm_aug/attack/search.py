@@ -1,8 +1,8 @@
 """The pixel that, changed alone, costs a classifier most of its confidence (Eq. 2 and 3 of the paper).
 
 Three ways, dear to cheap: ``"exhaustive"`` tries every position × every corner of the colour cube; ``"paper"`` is the
-one-pixel attack of Su et al. 2019 as the paper uses it; ``"seeded"``, the default, ranks all positions × corners by one
-gradient, scores the best exactly, and may evolve from there.
+one-pixel attack of Su et al. 2019 as the paper uses it; ``"seeded"``, the default, ranks all positions × corners by
+surrogates (exact up to some layer, linear behind it), scores the best exactly, and may evolve from there.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from pasm_aug.attack.candidates import acts_per_pixel
-from pasm_aug.attack.modes import Batch, evolve, exhaust, first_order, seeds_per_image
+from pasm_aug.attack.modes import Batch, by_gradient, by_surrogate, evolve, exhaust, seeds_per_image
 from pasm_aug.attack.objectives import Objective, check_objective
 from pasm_aug.attack.result import PointResult
+from pasm_aug.attack.surrogate import Chain, plan
 from pasm_aug.attack.teacher import Gradient, Preprocess, TeacherObjective
 from pasm_aug.functional import content_key
 from pasm_aug.rng import words
@@ -44,9 +45,12 @@ class PointSearch:
         generations: after the initial population; ``None``: 100, in ``"seeded"`` 0.
         mutation: F of differential evolution.
         strategy: ``"rand1"`` or ``"best1"``; ``None``: rand1, in ``"seeded"`` best1.
-        candidates: first-order candidates that ``"seeded"`` scores exactly.
+        budget: forward-equivalents that ``"seeded"`` may spend on an image, roughly; more find the best pixel more
+            often.
+        candidates: how many of its candidates ``"seeded"`` scores exactly; ``None``: as the budget allows.
         seed: of the random streams.
-        batch_size, device: as in ``TeacherObjective``; they do not change results.
+        batch_size, device, incremental: as in ``TeacherObjective``; they change results by rounding alone, but without
+            ``incremental`` the only surrogate is the input gradient.
         min_distance: pixels (Chebyshev) between the K places; where the image does not hold so many, it gives way.
 
     Raises:
@@ -62,11 +66,13 @@ class PointSearch:
     generations: int | None = None
     mutation: float = 0.5
     strategy: str | None = None
-    candidates: int = 64
+    budget: float = 50.0
+    candidates: int | None = None
     seed: int = 0
     batch_size: int | None = None
     device: torch.device | str | None = None
     min_distance: int = 1
+    incremental: bool = True
 
     def __post_init__(self) -> None:
         check_objective(self.objective)
@@ -78,19 +84,24 @@ class PointSearch:
             raise ValueError(f'strategy must be "rand1", "best1" or None, got {self.strategy!r}')
         if not 0 < self.mutation <= 2:
             raise ValueError(f"mutation must lie in (0, 2], got {self.mutation}")
-        least = {"points": 1, "min_distance": 1, "candidates": 1, "population_size": 4, "generations": 0}
+        least = {"points": 1, "min_distance": 1, "budget": 4, "candidates": 1, "population_size": 4, "generations": 0}
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:
                 raise ValueError(f"{name} must be at least {low}, got {value}")
-        if self.mode == "seeded" and self.candidates < self.points:
+        if self.mode == "seeded" and self.candidates is not None and self.candidates < self.points:
             raise ValueError(f"candidates must be at least points, got {self.candidates} for {self.points} points")
+
+    @property
+    def _candidates(self) -> int:
+        """Exact candidates where no chain of surrogates decides on their number."""
+        return self.candidates or max(self.points, int(self.budget) - 3)
 
     @property
     def _plan(self) -> tuple[int, int, str]:
         """Population, generations and strategy with the mode's own defaults filled in."""
         seeded = self.mode == "seeded"
-        size = self.population_size or (max(self.candidates, 4) if seeded else 400)
+        size = self.population_size or (max(self._candidates, 4) if seeded else 400)
         generations = (0 if seeded else 100) if self.generations is None else self.generations
         return size, generations, self.strategy or ("best1" if seeded else "rand1")
 
@@ -99,7 +110,7 @@ class PointSearch:
         size, generations, _ = self._plan
         if self.mode == "exhaustive":
             return shape[1] * shape[2] * 2 ** shape[0]
-        return size * (generations + 1) if self.mode == "paper" else self.candidates + size * generations
+        return size * (generations + 1) if self.mode == "paper" else self._candidates + size * generations
 
     def settings(self) -> dict[str, Any]:
         """All that a result depends on, ready for JSON."""
@@ -119,7 +130,9 @@ class PointSearch:
         size, generations, strategy = self._plan
         evolution = {"population_size": size, "generations": generations, "mutation": self.mutation}
         common |= evolution | {"strategy": strategy, "seed": self.seed}
-        return common | ({"candidates": self.candidates} if self.mode == "seeded" else {})
+        if self.mode == "paper":
+            return common
+        return common | {"budget": self.budget, "candidates": self.candidates, "incremental": self.incremental}
 
     def run(
         self,
@@ -159,21 +172,44 @@ class PointSearch:
             attack="predicted" if self.misclassified == "predicted" else "label",
             batch_size=self.batch_size,
             device=self.device,
+            incremental=self.incremental,
         ) as objective:
             pixels = pixels.to(objective.device)
-            gradient = None
-            if self.mode == "seeded":
-                clean, gradient = objective.gradient(pixels, truth)
-            else:
-                clean = objective.clean(pixels, truth)
-            result.target[:], result.p_clean[:], result.score_clean[:] = clean.target, clean.probabilities, clean.scores
-            result.forwards[:] = objective.forwards / count
-            result.mined[:] = (clean.prediction == truth) | (self.misclassified != "skip")
-            for rows, by_gradient in self._parts(objective, pixels, result.mined, gradient):
-                batch = Batch(objective, pixels, clean.target, names, rows)
-                self._search(batch, gradient if by_gradient else None)
-                self._collect(batch, rows, result)
+            ready = objective.prepared(pixels)
+            step = ready.images_at_once() if ready is not None else count
+            for start in range(0, count, step):
+                part = slice(start, min(start + step, count))
+                self._run(objective, pixels[part], truth[part], names[part], result.rows(part))
         return result
+
+    def _run(
+        self,
+        objective: TeacherObjective,
+        pixels: Tensor,
+        truth: NDArray[np.int64],
+        names: NDArray[np.int64],
+        result: PointResult,
+    ) -> None:
+        """Fill ``result`` for images that fit into memory together."""
+        ready, spent = objective.prepared(pixels), objective.forwards
+        seeded, chain, maps, gradient = self.mode == "seeded", None, None, None
+        if ready is not None and (seeded or ready.cut is not None):
+            chain = plan(ready, pixels.shape[1:], self.budget, self.candidates, self.points) if seeded else None
+            cuts = {*(chain.cuts if chain else ()), *([ready.cut] if ready.cut else ())}
+            clean, maps = objective.maps(pixels, truth, sorted(cuts), slopes=seeded)
+            usable = _usable(*maps.slopes.values()) if maps.slopes else None
+        elif seeded:
+            clean, gradient = objective.gradient(pixels, truth)
+            usable = _usable(gradient.slopes) if gradient is not None else None
+        else:
+            clean, usable = objective.clean(pixels, truth), None
+        result.target[:], result.p_clean[:], result.score_clean[:] = clean.target, clean.probabilities, clean.scores
+        result.forwards[:] = (objective.forwards - spent) / len(pixels)
+        result.mined[:] = (clean.prediction == truth) | (self.misclassified != "skip")
+        for rows, guided in self._parts(objective, pixels, result.mined, usable, by_pixel=gradient is not None):
+            batch = Batch(objective, pixels, clean.target, names, rows, maps)
+            self._search(batch, chain if guided else None, gradient if guided else None)
+            self._collect(batch, rows, result)
 
     def _collect(self, batch: Batch, rows: NDArray[np.int64], result: PointResult) -> None:
         for image, row in enumerate(rows):
@@ -183,50 +219,63 @@ class PointSearch:
         result.queries[rows] += batch.queries
         result.forwards[rows] += batch.forwards
 
-    def _search(self, batch: Batch, gradient: Gradient | None) -> None:
+    def _search(self, batch: Batch, chain: Chain | None, gradient: Gradient | None) -> None:
         size, generations, strategy = self._plan
         seeds = None
         if self.mode == "exhaustive":
             exhaust(batch)
             return
-        if gradient is not None:
-            seeds = first_order(batch, gradient, self.candidates, self.points, self.min_distance)
-            if generations == 0:
-                return
+        if chain is not None:
+            seeds = by_surrogate(batch, chain, self.points, self.min_distance)
+        elif gradient is not None:
+            seeds = by_gradient(batch, gradient, self._candidates, self.points, self.min_distance)
         elif self.mode == "seeded":
             size, generations = self._plain(batch)
             strategy = "rand1"
+        if seeds is not None and generations == 0:
+            return
         evolve(batch, size, generations, strategy=strategy, mutation=self.mutation, seed=self.seed, seeds=seeds)
 
     def _plain(self, batch: Batch) -> tuple[int, int]:
         """Population and generations of a plain evolution that asks as many queries as the seeded search would."""
         size, generations, _ = self._plan
-        queries = seeds_per_image(batch, self.candidates)
+        queries = seeds_per_image(batch, self._candidates)
         queries = max(queries + (generations * size + max(0, size - queries) if generations else 0), 4)
         population = next(n for n in range(max(4, math.isqrt(queries)), queries + 1) if queries % n == 0)
         return population, queries // population - 1
 
     def _parts(
-        self, objective: TeacherObjective, pixels: Tensor, mined: NDArray[np.bool_], gradient: Gradient | None
+        self,
+        objective: TeacherObjective,
+        pixels: Tensor,
+        mined: NDArray[np.bool_],
+        usable: NDArray[np.bool_] | None,
+        *,
+        by_pixel: bool,
     ) -> list[tuple[NDArray[np.int64], bool]]:
-        """Rows to search together, and whether by gradient."""
+        """Rows to search together, and whether a gradient guides them; ``usable`` tells whose does."""
         if self.mode == "exhaustive":  # image by image: one alone fills the batches, and its ledger is long
             return [(np.array([row]), False) for row in np.flatnonzero(mined)]
-        usable = np.zeros(len(mined), dtype=bool)
+        guided = np.zeros(len(mined), dtype=bool)
         if self.mode == "seeded":
-            if gradient is None:
-                reason = "the teacher gives no gradient at its input"
-            elif not acts_per_pixel(objective.to_input, *pixels.shape[1:]):
+            if usable is None:
+                reason = "the teacher gives no gradient"
+            elif by_pixel and not acts_per_pixel(objective.to_input, *pixels.shape[1:]):
                 reason = "preprocess does not treat pixels one by one"
             else:
-                reason = "the gradient is zero or not finite on some images"
-                slopes = gradient.slopes.flatten(1)
-                usable = (slopes.isfinite().all(dim=1) & (slopes != 0).any(dim=1)).cpu().numpy()
-            if (mined & ~usable).any():
+                reason, guided = "the gradient is zero or not finite on some images", usable
+            if (mined & ~guided).any():
                 message = f"seeded search: {reason}; plain differential evolution with as many queries takes its place"
-                warnings.warn(message, RuntimeWarning, stacklevel=3)
-        parts = [(np.flatnonzero(mined & usable), True), (np.flatnonzero(mined & ~usable), False)]
+                warnings.warn(message, RuntimeWarning, stacklevel=4)
+        parts = [(np.flatnonzero(mined & guided), True), (np.flatnonzero(mined & ~guided), False)]
         return [part for part in parts if len(part[0])]
+
+
+def _usable(*slopes: Tensor) -> NDArray[np.bool_]:
+    """For which images the gradients are finite and not zero throughout."""
+    flat = [part.flatten(1) for part in slopes]
+    good = [(part.isfinite().all(dim=1) & (part != 0).any(dim=1)).cpu() for part in flat]
+    return torch.stack(good).all(dim=0).numpy()
 
 
 def _check_images(images: Tensor | NDArray[np.uint8]) -> Tensor:

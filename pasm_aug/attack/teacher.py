@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
@@ -12,8 +12,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from pasm_aug.attack.chunks import chunks, in_chunks
 from pasm_aug.attack.frozen import device_of, frozen
+from pasm_aug.attack.incremental import Incremental, prepare
 from pasm_aug.attack.objectives import Objective, check_objective, log_odds
+from pasm_aug.attack.windows import Maps
 
 Preprocess = Callable[[Tensor], Tensor]
 
@@ -56,12 +59,14 @@ class TeacherObjective:
             on the clean image; ``"margin"``: logit less the best other one; or a callable
             (logits (B, classes) float64, target (B,) int64, both on the CPU) → (B,).
         attack: ``"label"``, or ``"predicted"``: the class predicted on the clean image takes the label's place.
-        batch_size: images per forward; ``None``: by the size of the network's input.
+        batch_size: images per forward at most; ``None``: by size. Halved where memory does not suffice.
         device: where to compute; the model goes there and comes back. ``None``: where the model lies.
+        incremental: recompute only what a changed pixel reaches, where the network allows it: the same scores but for
+            rounding.
 
     Attributes:
         queries, forwards: candidates scored so far, and forward-equivalents spent (a forward of one image counts 1, a
-            backward 2).
+            backward 2, a window the share of a forward's operations that it takes).
 
     Raises:
         ValueError: no preprocess; labels outside the teacher's outputs; logits that are not finite or not
@@ -77,6 +82,7 @@ class TeacherObjective:
         attack: str = "label",
         batch_size: int | None = None,
         device: torch.device | str | None = None,
+        incremental: bool = True,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"teacher must be a torch.nn.Module, got {type(model).__name__}")
@@ -94,9 +100,11 @@ class TeacherObjective:
         self.attacks_prediction = attack == "predicted" or objective == "predicted_prob"
         self.batch_size = batch_size
         self.device = torch.device(device) if device is not None else device_of(model)
+        self.incremental = incremental
         self.queries = 0
-        self.forwards = 0
+        self.forwards = 0.0
         self._stack = ExitStack()
+        self._prepared: dict[tuple[int, int, int], Incremental | None] = {}
 
     def __enter__(self) -> Self:
         self._stack.enter_context(frozen(self.model, self.device))
@@ -104,6 +112,14 @@ class TeacherObjective:
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
+
+    def prepared(self, images: Tensor) -> Incremental | None:
+        """The network made ready for one-pixel changes of images of this size; ``None`` if it has to run whole."""
+        shape = (images.shape[1], images.shape[2], images.shape[3])
+        if shape not in self._prepared:
+            found = prepare(self.model, self.to_input, shape, self.device) if self.incremental else None
+            self._prepared[shape] = found
+        return self._prepared[shape]
 
     def clean(self, images: Tensor, labels: ArrayLike) -> Clean:
         """Score unchanged images, (B, C, H, W) uint8 with labels (B,)."""
@@ -118,26 +134,54 @@ class TeacherObjective:
             return clean, None
         return clean, Gradient(torch.cat([x for x, _ in parts]), torch.cat([g for _, g in parts]))
 
+    def maps(self, images: Tensor, labels: ArrayLike, cuts: Sequence[str], *, slopes: bool) -> tuple[Clean, Maps]:
+        """As :meth:`clean`, with the feature maps at ``cuts`` of a :meth:`prepared` network.
+
+        Args:
+            slopes: whether to compute the objective's gradient there too.
+        """
+        ready, truth = self.prepared(images), self._truth(labels, len(images))
+        assert ready is not None
+        judged: list[tuple[Tensor, ...]] = []
+
+        def score(logits: Tensor) -> Tensor:
+            judged.append(self._judge(self._checked(logits, len(images)), truth, slice(0, len(images))))
+            return judged[0][3]
+
+        maps = Maps(ready.reach, cuts, self.to_input(images), score if slopes else None)
+        if not slopes:
+            score(maps.logits)
+        self.forwards += len(images) * (3 if maps.slopes else 1)
+        return Clean(*(column.detach().numpy() for column in judged[0])), maps
+
     def _clean(self, images: Tensor, labels: ArrayLike, slopes: list[tuple[Tensor, Tensor] | None] | None) -> Clean:
-        truth = torch.as_tensor(np.asarray(labels, dtype=np.int64))
-        if truth.shape != (len(images),):
-            raise ValueError(f"labels must have shape (B,) = ({len(images)},), got {tuple(truth.shape)}")
+        truth = self._truth(labels, len(images))
         rows: list[tuple[Tensor, ...]] = []
-        for part in self._chunks(images, len(images)):
+        for part in chunks(0, len(images), self._most(images)):
             inputs = self.to_input(images[part])
             with torch.set_grad_enabled(slopes is not None):
                 if slopes is not None and inputs.is_floating_point():
                     inputs = inputs.detach().requires_grad_()
-                logits = self._logits(inputs, range(part.start, part.stop))
-                self._check_labels(truth[part], logits.shape[1], part.start)
-                prediction = logits.argmax(dim=1)
-                target = prediction if self.attacks_prediction else truth[part]
-                scores = self._scores(logits, target, range(part.start, part.stop))
+                judged = self._judge(self._logits(inputs, range(part.start, part.stop)), truth, part)
             if slopes is not None:
-                slopes.append(self._slope(scores, inputs))
-            scores, logits = scores.detach(), logits.detach()
-            rows.append((logits, prediction, target, scores, log_odds(logits, target).sigmoid()))
+                slopes.append(self._slope(judged[3], inputs))
+            rows.append(tuple(column.detach() for column in judged))
         return Clean(*(torch.cat(column).numpy() for column in zip(*rows, strict=True)))
+
+    @staticmethod
+    def _truth(labels: ArrayLike, count: int) -> Tensor:
+        truth = torch.as_tensor(np.asarray(labels, dtype=np.int64))
+        if truth.shape != (count,):
+            raise ValueError(f"labels must have shape (B,) = ({count},), got {tuple(truth.shape)}")
+        return truth
+
+    def _judge(self, logits: Tensor, truth: Tensor, part: slice) -> tuple[Tensor, ...]:
+        """The columns of :class:`Clean` for images ``part``."""
+        self._check_labels(truth[part], logits.shape[1], part.start)
+        prediction = logits.argmax(dim=1)
+        target = prediction if self.attacks_prediction else truth[part]
+        scores = self._scores(logits, target, range(part.start, part.stop))
+        return logits, prediction, target, scores, log_odds(logits, target).sigmoid()
 
     def _slope(self, scores: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor] | None:
         if not scores.requires_grad:
@@ -152,31 +196,48 @@ class TeacherObjective:
         return None if slope is None else (inputs.detach(), slope)
 
     def evaluate(
-        self, images: Tensor, target: ArrayLike, index: ArrayLike, xy: ArrayLike, colour: ArrayLike
+        self,
+        images: Tensor,
+        target: ArrayLike,
+        index: ArrayLike,
+        xy: ArrayLike,
+        colour: ArrayLike,
+        maps: Maps | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Score N one-pixel changes: change n paints pixel ``xy[n]`` of ``images[index[n]]`` in ``colour[n]``.
 
         Args:
             images: (B, C, H, W) uint8. target: (B,) the attacked class of each. index: (N,) which image.
             xy: (N, 2) integer (x, y) inside the image. colour: (N, C) uint8.
+            maps: of these images, from :meth:`maps`: only windows of them are recomputed.
 
         Returns:
             Scores (N,) float64, to be minimised, and the target's probabilities (N,) float64.
         """
         images = images.to(self.device)
-        which = np.asarray(index, dtype=np.int64)
+        which, paint = np.asarray(index, dtype=np.int64), np.array(colour, dtype=np.uint8)
         rows = torch.from_numpy(which).to(self.device)
-        x, y = torch.from_numpy(np.array(xy, dtype=np.int64)).to(self.device).unbind(-1)
-        paint = torch.from_numpy(np.array(colour, dtype=np.uint8)).to(self.device)
+        places = torch.from_numpy(np.array(xy, dtype=np.int64)).to(self.device)
         wanted = torch.from_numpy(np.asarray(target, dtype=np.int64)[which])
         scores, probabilities = torch.empty(2, len(which), dtype=torch.float64)
-        for part in self._chunks(images, len(which)):
-            changed = images[rows[part]]
-            changed[torch.arange(len(changed), device=self.device), :, y[part], x[part]] = paint[part]
-            with torch.no_grad():
+        ready = self.prepared(images) if maps is not None else None
+
+        def work(part: slice) -> None:
+            if maps is not None and ready is not None and ready.cut is not None:
+                logits = ready.logits(maps, rows[part], places[part], ready.values(paint[part]))
+                logits = self._checked(logits, part.stop - part.start, which[part])
+                self.forwards += ready.share * len(logits)
+            else:
+                changed, (x, y) = images[rows[part]], places[part].unbind(1)
+                colours = torch.from_numpy(paint[part]).to(self.device)
+                changed[torch.arange(len(changed), device=self.device), :, y, x] = colours
                 logits = self._logits(self.to_input(changed), which[part])
-                scores[part] = self._scores(logits, wanted[part], which[part])
-                probabilities[part] = log_odds(logits, wanted[part]).sigmoid()
+            scores[part] = self._scores(logits, wanted[part], which[part])
+            probabilities[part] = log_odds(logits, wanted[part]).sigmoid()
+
+        most = self._most(images) if ready is None or ready.cut is None else ready.at_once(ready.cut)
+        with torch.no_grad():
+            in_chunks(work, len(which), min(most, self.batch_size or most))
         self.queries += len(which)
         return scores.numpy(), probabilities.numpy()
 
@@ -196,33 +257,33 @@ class TeacherObjective:
             raise ValueError(f"preprocess must return a tensor with one input per image ({len(images)}), got {got}")
         return inputs.to(self.device)
 
-    def _chunks(self, images: Tensor, count: int) -> Iterator[slice]:
-        """Even parts of ``count`` images: a lone one would take another path through a matrix product and round
-        differently."""
-        if count == 0:
-            return
-        parts = -(-count // (self.batch_size or self._auto_batch_size(images)))
-        edges = [count * part // parts for part in range(parts + 1)]
-        yield from map(slice, edges[:-1], edges[1:])
-
-    def _auto_batch_size(self, images: Tensor) -> int:
+    def _most(self, images: Tensor) -> int:
+        """Images for one forward."""
+        if self.batch_size:
+            return self.batch_size
         shape = self.to_input(images[:1]).shape
         area = shape[-1] * shape[-2] if len(shape) == 4 else images.shape[-1] * images.shape[-2]
         cpu = self.device.type == "cpu"
         return min(max(_PIXELS["cpu" if cpu else "other"] // area, 8 if cpu else 32), 8192)
 
     def _logits(self, inputs: Tensor, index: ArrayLike) -> Tensor:
-        """Logits in float64 on the CPU; ``index`` names the images for messages."""
+        """Logits of the whole network; ``index`` names the images for messages."""
         logits = self.model(inputs.clone() if inputs.requires_grad else inputs)  # in-place layers may not touch a leaf
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(inputs) or logits.shape[1] < 2:
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ValueError(f"teacher must return logits (B, classes) with B = {len(inputs)}, classes >= 2, got {got}")
+        logits = self._checked(logits, len(inputs), index)
         self.forwards += len(inputs)
+        return logits
+
+    @staticmethod
+    def _checked(logits: object, count: int, index: ArrayLike | None = None) -> Tensor:
+        """Logits in float64 on the CPU; ``index`` names the images for messages, in order without it."""
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != count or logits.shape[1] < 2:
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"teacher must return logits (B, classes) with B = {count}, classes >= 2, got {got}")
         logits = logits.to("cpu", torch.float64)
         if not torch.isfinite(logits).all():
             bad = int((~torch.isfinite(logits)).any(dim=1).nonzero()[0])
-            values = logits[bad].tolist()
-            raise ValueError(f"teacher must return finite logits, got {values} for image {np.asarray(index)[bad]}")
+            image = bad if index is None else np.asarray(index)[bad]
+            raise ValueError(f"teacher must return finite logits, got {logits[bad].tolist()} for image {image}")
         return logits
 
     def _scores(self, logits: Tensor, target: Tensor, index: ArrayLike) -> Tensor:

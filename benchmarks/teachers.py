@@ -1,0 +1,134 @@
+"""Train the teachers that the other benchmarks attack, on FER2013.
+
+    python benchmarks/teachers.py --root FER2013 --out teachers [small resnet18 resnet34 vgg16]
+
+``FER2013`` is the folder of ``fer2013.csv``. Networks for 48 px are trained at 48 px; those for 224 px start small and
+grow, for a CPU does not train them at 224 px in an afternoon. Their accuracies, printed and kept in ``model.json``,
+are those of such a training and no more: the search is measured on them, not they on FER2013.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from itertools import pairwise
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.data import Subset
+from torchvision.transforms import v2
+
+from pasm_aug.arms import default_geometry
+from pasm_aug.data import FER2013
+from pasm_aug.evaluation import evaluate
+from pasm_aug.loading import InMemory
+from pasm_aug.models import Preprocess, build_model, save_model
+from pasm_aug.training import train
+from pasm_aug.transforms import PairedView
+
+
+def resnet18_3x3(num_classes: int) -> nn.Module:
+    """ResNet-18 with a 3×3 stem of stride 1 and no pooling: the usual form for images of 32 to 64 pixels."""
+    model = torchvision.models.resnet18(num_classes=num_classes)
+    model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
+    return model
+
+
+def vgg16_from_bn(trained: nn.Module) -> nn.Module:
+    """Torchvision's VGG16 with the batch norms of a trained VGG16-BN folded into its convolutions."""
+    model = torchvision.models.vgg16(num_classes=trained.classifier[-1].out_features)
+    layers = list(trained.features.eval())
+    folded = [fuse_conv_bn_eval(a, b) for a, b in pairwise(layers) if isinstance(a, nn.Conv2d)]
+    for new, old in zip((m for m in model.features if isinstance(m, nn.Conv2d)), folded, strict=True):
+        new.load_state_dict(old.state_dict())
+    model.classifier.load_state_dict(trained.classifier.state_dict())
+    return model
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a teacher is made: ``stages`` of (pixels, training images, epochs, learning rate)."""
+
+    trained_as: str
+    saved_as: str
+    pixels: int
+    stages: tuple[tuple[int, int, int, float], ...]
+    finish: Callable[[nn.Module], nn.Module] | None = None
+
+
+RECIPES = {
+    "small": Recipe("small", "small", 48, ((48, 28709, 20, 0.05),)),
+    "resnet18": Recipe(
+        "teachers:resnet18_3x3", "teachers:resnet18_3x3", 48, ((24, 6000, 8, 0.05), (48, 4000, 2, 0.02))
+    ),
+    "resnet34": Recipe("resnet34", "resnet34", 224, ((64, 6000, 7, 0.05), (112, 4000, 1, 0.02), (224, 800, 1, 0.01))),
+    "vgg16": Recipe(
+        "vgg16_bn", "vgg16", 224, ((64, 3000, 3, 0.02), (112, 1200, 1, 0.01), (224, 160, 1, 0.002)), vgg16_from_bn
+    ),
+}
+
+
+def faces(root: Path, split: str, pixels: int, count: int) -> InMemory:
+    """The first ``count`` pictures of a split of FER2013 at ``pixels`` × ``pixels``, in memory."""
+    data = FER2013(root, split, transform=None if pixels == 48 else v2.Resize((pixels, pixels)))
+    held = InMemory(Subset(data, range(min(count, len(data)))), name=f"{split} faces at {pixels} px")
+    held.classes = list(data.classes)
+    return held
+
+
+def make_teacher(name: str, root: Path, out: Path, *, seed: int = 0) -> None:
+    """Train one teacher and write it to ``out/name``."""
+    recipe = RECIPES[name]
+    model = build_model(recipe.trained_as, 7, seed=seed)
+    model.to(memory_format=torch.channels_last)
+    for pixels, count, epochs, lr in recipe.stages:
+        data = faces(root, "train", pixels, count)
+        checkpoint = out / f"{name}-{pixels}.checkpoint"
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        augment = PairedView(default_geometry())
+        train(
+            model, data, augment=augment, epochs=epochs, lr=lr, milestones=(0.5, 0.8) if epochs > 2 else (0.5,),
+            seed=seed, checkpoint=checkpoint, name=f"{name} at {pixels} px",
+        )  # fmt: skip
+        print(f"{name}: trained {epochs} epochs of {len(data)} faces at {pixels} px", flush=True)
+    model = recipe.finish(model) if recipe.finish else model
+    few = 3589 if recipe.pixels < 100 else 300
+    scores = {
+        split: evaluate(model, faces(root, split, recipe.pixels, few), preprocess=Preprocess()).accuracy
+        for split in ("train", "test")
+    }
+    info = {
+        "architecture": recipe.saved_as,
+        "classes": FER2013(root, "test").classes,
+        "image_size": recipe.pixels,
+        "stages": recipe.stages,
+        "seed": seed,
+        "accuracy": scores,
+        "scored_on": f"the first {few} of each split",
+    }
+    save_model(out / name, model, info)
+    for pixels, *_ in recipe.stages:
+        (out / f"{name}-{pixels}.checkpoint").unlink(missing_ok=True)
+    print(f"{name}: " + ", ".join(f"{split} {value:.1%}" for split, value in scores.items()), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of " + ", ".join(RECIPES) + "; all")
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    unknown = set(args.names) - set(RECIPES)
+    if unknown:
+        parser.error(f"NAME must be one of {list(RECIPES)}, got {sorted(unknown)}")
+    for name in args.names or RECIPES:
+        make_teacher(name, args.root, args.out, seed=args.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""Exact incremental forward: what a one-pixel change makes of a feature map, recomputed only where it reaches.
+
+In evaluation mode one pixel touches only a window of each map (Nakandala et al., "Incremental and approximate
+inference for faster occlusion-based deep CNN explanations", SIGMOD 2019). With the maps of the clean image at hand, a
+layer's window needs a patch of its input: the clean map, overlaid by the input's own window. :class:`Reach` says where
+the windows lie, :class:`Maps` holds the clean maps and computes them.
+
+Windows of one layer have one size for all pixels, the largest that any pixel needs, and are pushed inside the map at
+its borders: they cover more than what changed, never less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pasm_aug.attack.graph import Layer, Network
+from pasm_aug.attack.patches import Corner, along, assemble, shift
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Along one axis: which outputs each pixel reaches, and the window that holds them.
+
+    Attributes:
+        low, high: (L,) first and last output that pixel i changes. length: of the map.
+    """
+
+    low: Ints
+    high: Ints
+    length: int
+
+    @cached_property
+    def size(self) -> int:
+        """Of the window."""
+        return max(1, int((self.high - self.low).max()) + 1)
+
+    @cached_property
+    def start(self) -> Tensor:
+        """(L,) where the window of pixel i begins."""
+        return torch.from_numpy(np.clip(self.low, 0, self.length - self.size))
+
+    def through(self, kernel: int, stride: int, padding: int, dilation: int, length: int) -> Axis:
+        """Behind a layer of this geometry whose output has ``length`` positions."""
+        low = -((-(self.low + padding - dilation * (kernel - 1))) // stride)
+        high = (self.high + padding) // stride
+        return Axis(low.clip(0, length), high.clip(-1, length - 1), length)
+
+    @staticmethod
+    def join(parts: Sequence[Axis]) -> Axis:
+        """Reached through any of several inputs of one length."""
+        low, high = np.min([p.low for p in parts], axis=0), np.max([p.high for p in parts], axis=0)
+        return Axis(low, high, parts[0].length)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where one pixel's windows lie in the layers of a network, for images of one size.
+
+    Attributes:
+        axes: vertical and horizontal :class:`Axis` of every layer's output, by name.
+        cost: by cut, the share of a forward that recomputing the windows up to it takes.
+        rest: by cut, the share that the network behind it takes.
+    """
+
+    network: Network
+    axes: dict[str, tuple[Axis, Axis]]
+    cost: dict[str, float]
+    rest: dict[str, float]
+
+    @classmethod
+    def of(cls, network: Network, height: int, width: int) -> Self:
+        """The windows in a network whose input is ``height`` × ``width``."""
+        whole = [Axis(np.arange(n), np.arange(n), n) for n in (height, width)]
+        axes = {network.source: (whole[0], whole[1])}
+        windows, full = 0, 0
+        cost, rest = {}, {}
+        for layer in network.layers:
+            inputs = zip(*(axes[name] for name in layer.inputs), strict=True)
+            geometry = zip(layer.kernel, layer.stride, layer.padding, layer.dilation, layer.shape[1:], strict=True)
+            y, x = (Axis.join(parts).through(*each) for parts, each in zip(inputs, geometry, strict=True))
+            axes[layer.name] = y, x
+            each = layer.flops // layer.kernel[0] // layer.kernel[1] if _from_pixel(layer, axes) else layer.flops
+            windows += each * y.size * x.size
+            full += layer.flops * y.length * x.length
+            if layer.name in network.cuts:
+                cost[layer.name], rest[layer.name] = windows / network.flops, 1 - full / network.flops
+        return cls(network, axes, cost, rest)
+
+    def cheapest(self) -> str:
+        """The cut at which to hand over to the rest of the network: the fewest operations in all."""
+        return min(self.network.cuts, key=lambda cut: self.cost[cut] + self.rest[cut])
+
+    def needed(self, cuts: Sequence[str]) -> set[str]:
+        """The maps of clean images that windows up to ``cuts`` are cut from."""
+        needed = {self.network.source}
+        for layer in self.network.trunk(max(cuts, key=self.network.cuts.index)):
+            if _from_pixel(layer, self.axes):
+                needed.update((layer.name, *layer.inputs))
+            elif not self.direct(layer):
+                needed.update(layer.inputs)
+        return needed
+
+    def direct(self, layer: Layer) -> bool:
+        """Whether the inputs' windows are the output's: nothing has to be cut out."""
+        own = self.axes[layer.name]
+        return layer.local and all(
+            torch.equal(a.start, b.start) and a.size == b.size
+            for name in layer.inputs
+            for a, b in zip(self.axes[name], own, strict=True)
+        )
+
+    def patch(self, layer: Layer) -> tuple[int, int]:
+        """Height and width of the patch of its input that ``layer`` needs."""
+        if layer.step > 1:
+            return self.size(layer.name)
+        numbers = zip(self.size(layer.name), layer.stride, layer.dilation, layer.kernel, strict=True)
+        tall, wide = ((n - 1) * stride + d * (k - 1) + 1 for n, stride, d, k in numbers)
+        return tall, wide
+
+    def patch_bytes(self, layer: Layer) -> int:
+        """Of the largest float32 patch or window that ``layer`` works on, for one change."""
+        shapes = {known.name: known.shape for known in self.network.layers}
+        inputs = max(shapes[name][0] if name in shapes else 0 for name in layer.inputs)
+        return 4 * max(math.prod(self.patch(layer)) * inputs, math.prod(self.size(layer.name)) * layer.shape[0])
+
+    @property
+    def map_bytes(self) -> int:
+        """Of the float32 maps of one clean image, and as much again for their gradients."""
+        return 8 * sum(math.prod(layer.shape) for layer in self.network.layers)
+
+    def corner(self, name: str, xy: Tensor) -> Corner:
+        """Where the windows of pixels ``xy`` (N, 2) begin in the map of ``name``."""
+        y, x = self.axes[name]
+        return y.start.to(xy.device)[xy[:, 1]], x.start.to(xy.device)[xy[:, 0]]
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Height and width of the windows in the map of ``name``."""
+        return self.axes[name][0].size, self.axes[name][1].size
+
+
+class Maps:
+    """The feature maps of clean images, and windows of what one-pixel changes make of them.
+
+    Args:
+        reach: the network's windows. cuts: those that will be asked for.
+        inputs: (B, C, H, W), the network's inputs.
+        score: logits (B, classes) → (B,); its gradient at ``cuts`` is kept for :meth:`linear`.
+
+    Attributes:
+        logits: (B, classes) of the clean images.
+        slopes: by cut, (B, H, W, C); empty without ``score``, or if the network gives no gradient.
+    """
+
+    def __init__(
+        self,
+        reach: Reach,
+        cuts: Sequence[str],
+        inputs: Tensor,
+        score: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.reach = reach
+        kept = sorted({*reach.needed(cuts), *cuts})
+        with torch.set_grad_enabled(score is not None):
+            *maps, logits = reach.network.maps(kept)(inputs.detach().requires_grad_(score is not None))
+            found = dict(zip(kept, maps, strict=True))
+            slopes = _slopes(score(logits), [found[cut] for cut in cuts]) if score else []
+        self.logits = logits.detach()
+        self.slopes = {cut: _last(slope).contiguous() for cut, slope in zip(cuts, slopes, strict=False)}
+        self.maps = {name: _last(tensor.detach()).contiguous() for name, tensor in found.items()}
+
+    def windows(self, cut: str, rows: Tensor, xy: Tensor, values: Tensor) -> Tensor:
+        """The windows (N, h, w, C) of ``cut`` after change n paints pixel ``xy[n]`` of image ``rows[n]``.
+
+        Args:
+            rows: (N,) int64. xy: (N, 2) int64. values: (N, C), what the network's input holds there then.
+        """
+        reach = self.reach
+        found = {reach.network.source: values[:, None, None, :]}
+        corners: dict[str, Corner] = {}
+
+        def corner(name: str) -> Corner:
+            if name not in corners:
+                corners[name] = reach.corner(name, xy)
+            return corners[name]
+
+        for layer in reach.network.trunk(cut):
+            if _from_pixel(layer, reach.axes):
+                clean = self.maps[layer.inputs[0]]
+                change = values - clean[rows, xy[:, 1], xy[:, 0]]
+                found[layer.name] = shift(
+                    self.maps[layer.name], rows, corner(layer.name), _phase(layer, corner(layer.name), xy), layer,
+                    change, reach.size(layer.name),
+                )  # fmt: skip
+                continue
+            parts = [found[name] for name in layer.inputs]
+            if not reach.direct(layer):
+                y, x = corner(layer.name)
+                at = (y * layer.stride[0] - layer.padding[0], x * layer.stride[1] - layer.padding[1])
+                parts = [
+                    assemble(
+                        self.maps[name], rows, at, reach.patch(layer), layer.fill, found[name], corner(name), layer.step
+                    )
+                    for name in layer.inputs
+                ]
+            found[layer.name] = _last(layer.call(*map(_first, parts))).contiguous()
+        return found[cut]
+
+    def spliced(self, cut: str, rows: Tensor, xy: Tensor, window: Tensor) -> Tensor:
+        """Whole maps (N, C, H, W) of ``cut`` that hold the windows."""
+        maps, at = self.maps[cut], self.reach.corner(cut, xy)
+        origin = (torch.zeros_like(rows), torch.zeros_like(rows))
+        return _first(assemble(maps, rows, origin, (maps.shape[1], maps.shape[2]), 0.0, window, at))
+
+    def linear(self, cut: str, rows: Tensor, xy: Tensor, values: Tensor) -> Tensor:
+        """(N,) by how much the score would change if it were linear in ``cut``: exact before, one gradient behind."""
+        window = self.windows(cut, rows, xy, values)
+        return along(self.maps[cut], self.slopes[cut], rows, self.reach.corner(cut, xy), window)
+
+
+def _phase(layer: Layer, corner: Corner, xy: Tensor) -> Corner:
+    """Where the pixel lies in the padded input, counted from the first tap of its window's first output."""
+    y, x = (
+        place + padding - first * stride
+        for place, padding, first, stride in zip((xy[:, 1], xy[:, 0]), layer.padding, corner, layer.stride, strict=True)
+    )
+    return y, x
+
+
+def _slopes(scores: Tensor, at: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    if not scores.requires_grad:
+        return ()
+    try:
+        return torch.autograd.grad(scores.sum(), list(at))
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:  # a part of the network that cannot go backward
+        return ()
+
+
+def _from_pixel(layer: Layer, axes: dict[str, tuple[Axis, Axis]]) -> bool:
+    return layer.weight is not None and all(axis.size == 1 for axis in axes[layer.inputs[0]])
+
+
+def _last(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1)
+
+
+def _first(x: Tensor) -> Tensor:
+    return x.permute(0, 3, 1, 2)
