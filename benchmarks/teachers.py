@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from itertools import pairwise
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -63,11 +63,16 @@ class Recipe:
 RECIPES = {
     "small": Recipe("small", "small", 48, ((48, 28709, 20, 0.05),)),
     "resnet18": Recipe(
-        "teachers:resnet18_3x3", "teachers:resnet18_3x3", 48, ((24, 6000, 8, 0.05), (48, 4000, 2, 0.02))
+        "teachers:resnet18_3x3", "teachers:resnet18_3x3", 48, ((24, 5000, 6, 0.05), (48, 2000, 1, 0.02))
     ),
-    "resnet34": Recipe("resnet34", "resnet34", 224, ((64, 6000, 7, 0.05), (112, 4000, 1, 0.02), (224, 800, 1, 0.01))),
+    "resnet34": Recipe(
+        "resnet34",
+        "resnet34",
+        224,
+        ((64, 6000, 7, 0.05), (112, 4000, 1, 0.02), (224, 800, 1, 0.01), (112, 4000, 2, 0.02), (224, 800, 1, 0.01)),
+    ),
     "vgg16": Recipe(
-        "vgg16_bn", "vgg16", 224, ((64, 3000, 3, 0.02), (112, 1200, 1, 0.01), (224, 160, 1, 0.002)), vgg16_from_bn
+        "vgg16_bn", "vgg16", 224, ((64, 2000, 3, 0.02), (112, 300, 1, 0.01), (224, 96, 1, 0.002)), vgg16_from_bn
     ),
 }
 
@@ -85,9 +90,9 @@ def make_teacher(name: str, root: Path, out: Path, *, seed: int = 0) -> None:
     recipe = RECIPES[name]
     model = build_model(recipe.trained_as, 7, seed=seed)
     model.to(memory_format=torch.channels_last)
-    for pixels, count, epochs, lr in recipe.stages:
+    checkpoints = [out / f"{name}-{i}.checkpoint" for i in range(len(recipe.stages))]
+    for checkpoint, (pixels, count, epochs, lr) in zip(checkpoints, recipe.stages, strict=True):
         data = faces(root, "train", pixels, count)
-        checkpoint = out / f"{name}-{pixels}.checkpoint"
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         augment = PairedView(default_geometry())
         train(
@@ -111,8 +116,8 @@ def make_teacher(name: str, root: Path, out: Path, *, seed: int = 0) -> None:
         "scored_on": f"the first {few} of each split",
     }
     save_model(out / name, model, info)
-    for pixels, *_ in recipe.stages:
-        (out / f"{name}-{pixels}.checkpoint").unlink(missing_ok=True)
+    for checkpoint in checkpoints:
+        checkpoint.unlink(missing_ok=True)
     print(f"{name}: " + ", ".join(f"{split} {value:.1%}" for split, value in scores.items()), flush=True)
 
 

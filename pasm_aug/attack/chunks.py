@@ -10,6 +10,8 @@ import torch
 def chunks(start: int, stop: int, size: int) -> Iterator[slice]:
     """start…stop in as few parts of at most ``size`` as it takes, all about equal: a lone one would take another path
     through a matrix product and round differently."""
+    if stop <= start:
+        return
     parts = -(-(stop - start) // size)
     edges = [start + (stop - start) * part // parts for part in range(parts + 1)]
     yield from map(slice, edges[:-1], edges[1:])

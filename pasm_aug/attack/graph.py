@@ -20,11 +20,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
 
 Pair = tuple[int, int]
+Edge = tuple[str, str]
 
 _POINTWISE_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Sigmoid,
     nn.Tanh, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.Identity, nn.Dropout, nn.Dropout2d, nn.BatchNorm2d,
 )  # fmt: skip
+_LINEAR_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.BatchNorm2d)
 _POINTWISE_FUNCTIONS = (
     F.relu, torch.relu, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu, F.mish, F.hardswish, torch.sigmoid,
     torch.tanh, F.sigmoid, F.tanh, F.dropout,
@@ -41,6 +43,7 @@ class Layer:
     Attributes:
         name: of its output. inputs: names of what it reads.
         kernel, stride, padding, dilation: (vertical, horizontal). fill: what padding holds.
+        linear: whether it is, so that a gradient in front of it says what one behind it would.
         shape: (C, H, W) of its output. flops: floating-point operations for each position of the output.
         weight: a convolution's, else ``None``.
         step: of the patch in the input's map: a strided 1×1 convolution is given just the positions that it reads.
@@ -58,6 +61,7 @@ class Layer:
     flops: int = 0
     weight: Tensor | None = None
     step: int = 1
+    linear: bool = False
 
     @property
     def local(self) -> bool:
@@ -73,6 +77,8 @@ class Network:
         graph: the whole network with batch norms folded.
         layers: recognised layers in order. source: name of the input.
         cuts: names of tensors (C, H, W) that everything behind depends on alone, shallow to deep.
+        frontiers: by layer, the edges (tensor, its reader) that lead from what is computed when that layer has been to
+            what is not: of a cut just those of the cut, inside a residual block also those of the shortcut.
         flops: of a forward of one image.
     """
 
@@ -80,6 +86,7 @@ class Network:
     layers: tuple[Layer, ...]
     source: str
     cuts: tuple[str, ...]
+    frontiers: dict[str, tuple[Edge, ...]]
     flops: int
 
     def trunk(self, cut: str) -> tuple[Layer, ...]:
@@ -87,14 +94,21 @@ class Network:
         names = [layer.name for layer in self.layers]
         return self.layers[: names.index(cut) + 1]
 
-    def maps(self, names: Sequence[str]) -> fx.GraphModule:
-        """input → (tensors of the given names …, logits)."""
+    def maps(self, names: Sequence[str], edges: Sequence[Edge] = ()) -> fx.GraphModule:
+        """input → (tensors of the given names …, what flows along the given edges …, logits)."""
         graph = fx.Graph()
         copies: dict[fx.Node, fx.Node] = {}
+        flows: dict[Edge, fx.Node] = {}
         for node in _body(self.graph.graph):
-            copies[node] = graph.node_copy(node, lambda n: copies[n])
+            for read in node.all_input_nodes:
+                if (read.name, node.name) in edges:
+                    copy = copies[read]
+                    flows[read.name, node.name] = graph.call_method("view_as", (copy, copy))
+            reads = {n: flows.get((n.name, node.name), copies[n]) for n in node.all_input_nodes}
+            copies[node] = graph.node_copy(node, reads.__getitem__)
         by_name = {node.name: copy for node, copy in copies.items()}
-        graph.output((*(by_name[name] for name in names), copies[_result(self.graph.graph)]))
+        found = [*(by_name[name] for name in names), *(flows[edge] for edge in edges)]
+        graph.output((*found, copies[_result(self.graph.graph)]))
         return _module(self.graph, graph)
 
     def rest(self, cut: str) -> fx.GraphModule:
@@ -127,9 +141,9 @@ def trace(model: nn.Module, example: Tensor) -> Network | None:
         folded = _fold(_without_writing(fx.GraphModule(model, graph)))
     except Exception:  # whatever tracing trips over (control flow, unpacking, …): such networks run whole
         return None
-    layers, cuts = _recognise(folded, shapes.of)
+    layers, cuts, frontiers = _recognise(folded, shapes.of)
     source = next(node.name for node in folded.graph.nodes if node.op == "placeholder")
-    return Network(folded, layers, source, cuts, int(counter.get_total_flops())) if cuts else None
+    return Network(folded, layers, source, cuts, frontiers, int(counter.get_total_flops())) if cuts else None
 
 
 class _Shapes(fx.Interpreter):
@@ -156,7 +170,7 @@ def _without_writing(module: fx.GraphModule) -> fx.GraphModule:
             part.inplace = False  # type: ignore[assignment]
             node.target = f"pure_{node.name}"
             module.add_submodule(node.target, part)
-        elif node.target in _PURE:
+        elif node.op != "call_module" and node.target in _PURE:
             node.target = _PURE[node.target]
         if node.kwargs.get("inplace"):
             node.kwargs = {k: v for k, v in node.kwargs.items() if k != "inplace"}
@@ -180,9 +194,12 @@ def _fold(module: fx.GraphModule) -> fx.GraphModule:
     return module
 
 
-def _recognise(module: fx.GraphModule, shapes: dict[str, tuple[int, ...]]) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
+def _recognise(
+    module: fx.GraphModule, shapes: dict[str, tuple[int, ...]]
+) -> tuple[tuple[Layer, ...], tuple[str, ...], dict[str, tuple[Edge, ...]]]:
     layers: list[Layer] = []
     cuts: list[str] = []
+    frontiers: dict[str, tuple[Edge, ...]] = {}
     known: set[fx.Node] = set()
     for node in _body(module.graph):
         if node.op == "placeholder" and not known:
@@ -196,9 +213,11 @@ def _recognise(module: fx.GraphModule, shapes: dict[str, tuple[int, ...]]) -> tu
             break
         layers.append(layer)
         known.add(node)
-        if all(user in known for other in known - {node} for user in other.users):
+        frontier = [(tensor, reader) for tensor in known for reader in tensor.users if reader not in known]
+        if all(tensor is node for tensor, _ in frontier):
             cuts.append(node.name)
-    return tuple(layers), tuple(cuts)
+        frontiers[node.name] = tuple(sorted((tensor.name, reader.name) for tensor, reader in frontier))
+    return tuple(layers), tuple(cuts), frontiers
 
 
 def _layer(module: fx.GraphModule, node: fx.Node, shape: tuple[int, int, int]) -> Layer | None:
@@ -216,13 +235,13 @@ def _layer(module: fx.GraphModule, node: fx.Node, shape: tuple[int, int, int]) -
             return None
         if type(part) not in _POINTWISE_MODULES or getattr(part, "inplace", False):
             return None
-        return Layer(node.name, inputs, part, shape)
+        return Layer(node.name, inputs, part, shape, linear=type(part) in _LINEAR_MODULES)
     constants = [a for a in (*node.args, *node.kwargs.values()) if not isinstance(a, fx.Node)]
     if node.target in (*_ADDITIONS, "add") and len(inputs) == 2 and not constants:
-        return Layer(node.name, inputs, torch.add, shape)
-    if node.op == "call_function" and node.target is torch.cat and len(inputs) == len(node.args[0]):  # type: ignore[arg-type]
+        return Layer(node.name, inputs, torch.add, shape, linear=True)
+    if node.op == "call_function" and node.target is torch.cat and node.args and len(inputs) == len(node.args[0]):  # type: ignore[arg-type]
         dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-        return Layer(node.name, inputs, lambda *x: torch.cat(x, dim=1), shape) if dim in (1, -3) else None
+        return Layer(node.name, inputs, lambda *x: torch.cat(x, dim=1), shape, linear=True) if dim in (1, -3) else None
     if len(inputs) != 1 or node.args[:1] != (node.all_input_nodes[0],):
         return None
     arguments, named = node.args[1:], node.kwargs
@@ -231,7 +250,8 @@ def _layer(module: fx.GraphModule, node: fx.Node, shape: tuple[int, int, int]) -
         return Layer(node.name, inputs, lambda x: function(x, *arguments, **named), shape)
     if node.op == "call_method" and node.target in _POINTWISE_METHODS:
         keeps = node.target == "contiguous"
-        return Layer(node.name, inputs, (lambda x: x) if keeps else getattr(Tensor, str(node.target)), shape)
+        method = (lambda x: x) if keeps else getattr(Tensor, str(node.target))
+        return Layer(node.name, inputs, method, shape, linear=keeps)
     return None
 
 
@@ -250,6 +270,7 @@ def _convolution(part: nn.Conv2d, name: str, inputs: tuple[str, ...], shape: tup
     return Layer(
         name, inputs, call, shape, kernel, stride, _pair(part.padding), dilation,
         flops=2 * weight.numel(), weight=weight if part.groups == 1 else None, step=step,
+        linear=True,
     )  # fmt: skip
 
 
@@ -267,7 +288,7 @@ def _pooling(part: Any, name: str, inputs: tuple[str, ...], shape: tuple[int, in
         )  # fmt: skip
     if part.divisor_override is not None or (padding != (0, 0) and not part.count_include_pad):
         return None
-    return Layer(name, inputs, lambda x: F.avg_pool2d(x, kernel, stride), shape, kernel, stride, padding)
+    return Layer(name, inputs, lambda x: F.avg_pool2d(x, kernel, stride), shape, kernel, stride, padding, linear=True)
 
 
 def _pair(value: int | tuple[int, ...]) -> Pair:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pasm_aug.attack.candidates import constant_images, corner_colours, linear_scores, pick_candidates
 from pasm_aug.attack.ledger import Ledger, Ranking, spread
-from pasm_aug.attack.surrogate import Chain, narrow
-from pasm_aug.attack.teacher import Gradient, TeacherObjective
+from pasm_aug.attack.surrogate import Chain, survey
+from pasm_aug.attack.teacher import Clean, Gradient, TeacherObjective
 from pasm_aug.attack.windows import Maps
 
 _BLOCK = 1 << 14  # candidates that an exhaustive search writes down at a time
@@ -22,7 +22,7 @@ class Batch:
     """Those images of a batch that are searched together, with their ledger and costs.
 
     Args:
-        images: (B, C, H, W) uint8. target, keys: (B,), attacked classes and names of the random streams.
+        images: (B, C, H, W) uint8. clean: what the teacher says of them. keys: (B,) names of the random streams.
         rows: (n,) the images that take part; the arrays below and the methods count them from 0 to n − 1.
         maps: the clean feature maps of all B images, if candidates are to be scored by windows.
 
@@ -34,12 +34,12 @@ class Batch:
         self,
         objective: TeacherObjective,
         images: Tensor,
-        target: NDArray[np.int64],
+        clean: Clean,
         keys: NDArray[np.int64],
         rows: NDArray[np.int64],
         maps: Maps | None = None,
     ) -> None:
-        self.objective, self.images, self.target, self.keys, self.rows = objective, images, target, keys, rows
+        self.objective, self.images, self.clean, self.keys, self.rows = objective, images, clean, keys, rows
         self.maps = maps
         ready = objective.prepared(images) if maps is not None else None
         self.share = ready.share if ready is not None else 1.0
@@ -53,10 +53,16 @@ class Batch:
         """Scores (n, M) of M candidates per image, ``xy`` (n, M, 2) and ``colour`` (n, M, C)."""
         return self._score(self.ledger.encode(np.arange(self.count)[:, None], xy, colour))
 
+    def candidates(self, picked: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Pixels (..., 2) and colours (..., C) of indices in the order y, x, corner colour."""
+        corners = corner_colours(self.channels)
+        place, corner = np.divmod(picked, len(corners))
+        return np.stack([place % self.width, place // self.width], axis=-1), corners[corner]
+
     def _score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         new = self.ledger.missing(codes)
         image, xy, colour = self.ledger.decode(new)
-        found = self.objective.evaluate(self.images, self.target, self.rows[image], xy, colour, self.maps)
+        found = self.objective.evaluate(self.images, self.clean.target, self.rows[image], xy, colour, self.maps)
         self.ledger.add(new, *found)
         self.queries += np.bincount(self.ledger.decode(codes.ravel())[0], minlength=self.count)
         self.forwards += self.share * np.bincount(image, minlength=self.count)
@@ -109,11 +115,12 @@ def by_gradient(
     for image, row in enumerate(batch.rows):
         scores = linear_scores(batch.images[row].cpu().numpy(), gradient.inputs[row], gradient.slopes[row], inputs)
         picked[image] = pick_candidates(scores, batch.width, len(corners), count, points, min_distance)
-    return _seeds(batch, np.sort(picked, axis=1))
+    picked = np.sort(picked, axis=1)
+    return _seeds(batch, picked, batch.evaluate(*batch.candidates(picked)))
 
 
 def by_surrogate(batch: Batch, chain: Chain, points: int, min_distance: int) -> NDArray[np.float64]:
-    """Take all candidates through a chain of surrogates, and score exactly what is left of them.
+    """Take all candidates through a chain of surrogates, and score exactly what then looks best.
 
     Returns:
         Their genes (n, candidates, 2 + C), best first: the pixel's centre and its colour.
@@ -121,19 +128,22 @@ def by_surrogate(batch: Batch, chain: Chain, points: int, min_distance: int) -> 
     ready = batch.objective.prepared(batch.images)
     assert ready is not None
     assert batch.maps is not None
-    picked = narrow(chain, ready, batch.maps, batch.images.cpu().numpy(), batch.rows, points, min_distance)
+    field = survey(chain, ready, batch.maps, batch.images.cpu().numpy(), batch.rows, points, min_distance)
     batch.forwards += chain.forwards
     batch.objective.forwards += chain.forwards * batch.count
-    return _seeds(batch, picked)
+    asked, found = [], []
+    for picked in field.rounds(chain.exact, points, min_distance):
+        scores = batch.evaluate(*batch.candidates(picked))
+        field.tell(picked, scores - batch.clean.scores[batch.rows, None])
+        asked.append(picked)
+        found.append(scores)
+    return _seeds(batch, np.concatenate(asked, axis=1), np.concatenate(found, axis=1))
 
 
-def _seeds(batch: Batch, picked: NDArray[np.int64]) -> NDArray[np.float64]:
-    corners = corner_colours(batch.channels)
-    place, corner = np.divmod(picked, len(corners))
-    xy, colour = np.stack([place % batch.width, place // batch.width], axis=-1), corners[corner]
-    order = batch.evaluate(xy, colour).argsort(axis=1, kind="stable")[..., None]
+def _seeds(batch: Batch, picked: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    xy, colour = batch.candidates(picked)
     genes = np.concatenate([xy + 0.5, colour], axis=-1)
-    return np.take_along_axis(genes, order, axis=1)
+    return np.take_along_axis(genes, scores.argsort(axis=1, kind="stable")[..., None], axis=1)
 
 
 def evolve(

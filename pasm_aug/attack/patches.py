@@ -37,7 +37,7 @@ def assemble(
     """
     channels = maps.shape[3]
     if _compiled(maps):
-        patch = torch.empty(len(rows), *size, channels)
+        patch = maps.new_empty(len(rows), *size, channels)
         flat = [part.flatten(2).numpy() for part in (maps, window, patch)]
         (top, left), (at_y, at_x) = _arrays(corner), _arrays(at)
         paste_patches(flat[0], rows.numpy(), top, left, step, fill, flat[1], at_y, at_x, channels, flat[2])
@@ -67,7 +67,7 @@ def shift(
     assert layer.weight is not None
     weight = layer.weight.permute(2, 3, 1, 0).contiguous()  # (kh, kw, C, D)
     if _compiled(maps):
-        window = torch.empty(len(rows), *size, maps.shape[3])
+        window = maps.new_empty(len(rows), *size, maps.shape[3])
         (y, x), (phase_y, phase_x) = _arrays(corner), _arrays(phase)
         shift_windows(
             maps.numpy(), rows.numpy(), y, x, phase_y, phase_x, layer.stride, layer.dilation, weight.numpy(),

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from pasm_aug.attack.candidates import acts_per_pixel
+from pasm_aug.attack.chunks import in_chunks
 from pasm_aug.attack.modes import Batch, by_gradient, by_surrogate, evolve, exhaust, seeds_per_image
 from pasm_aug.attack.objectives import Objective, check_objective
 from pasm_aug.attack.result import PointResult
@@ -66,7 +67,7 @@ class PointSearch:
     generations: int | None = None
     mutation: float = 0.5
     strategy: str | None = None
-    budget: float = 50.0
+    budget: float = 80.0
     candidates: int | None = None
     seed: int = 0
     batch_size: int | None = None
@@ -176,10 +177,11 @@ class PointSearch:
         ) as objective:
             pixels = pixels.to(objective.device)
             ready = objective.prepared(pixels)
-            step = ready.images_at_once() if ready is not None else count
-            for start in range(0, count, step):
-                part = slice(start, min(start + step, count))
+
+            def work(part: slice) -> None:
                 self._run(objective, pixels[part], truth[part], names[part], result.rows(part))
+
+            in_chunks(work, count, ready.images_at_once() if ready is not None else count)
         return result
 
     def _run(
@@ -195,19 +197,18 @@ class PointSearch:
         seeded, chain, maps, gradient = self.mode == "seeded", None, None, None
         if ready is not None and (seeded or ready.cut is not None):
             chain = plan(ready, pixels.shape[1:], self.budget, self.candidates, self.points) if seeded else None
-            cuts = {*(chain.cuts if chain else ()), *([ready.cut] if ready.cut else ())}
-            clean, maps = objective.maps(pixels, truth, sorted(cuts), slopes=seeded)
-            usable = _usable(*maps.slopes.values()) if maps.slopes else None
+            clean, maps = objective.maps(pixels, truth, chain.links if chain else ())
+            usable = _usable(*(x for link in maps.slopes.values() for x in link.values())) if maps.slopes else None
         elif seeded:
             clean, gradient = objective.gradient(pixels, truth)
             usable = _usable(gradient.slopes) if gradient is not None else None
         else:
             clean, usable = objective.clean(pixels, truth), None
         result.target[:], result.p_clean[:], result.score_clean[:] = clean.target, clean.probabilities, clean.scores
-        result.forwards[:] = (objective.forwards - spent) / len(pixels)
+        result.queries[:], result.forwards[:] = 0, (objective.forwards - spent) / len(pixels)
         result.mined[:] = (clean.prediction == truth) | (self.misclassified != "skip")
         for rows, guided in self._parts(objective, pixels, result.mined, usable, by_pixel=gradient is not None):
-            batch = Batch(objective, pixels, clean.target, names, rows, maps)
+            batch = Batch(objective, pixels, clean, names, rows, maps)
             self._search(batch, chain if guided else None, gradient if guided else None)
             self._collect(batch, rows, result)
 

@@ -1,9 +1,9 @@
 """Which candidates deserve an exact query: scores that are exact up to some layer and linear behind it.
 
-A one-pixel change is followed exactly, through all non-linearities, up to a cut of the network; there its change of
-the feature map is multiplied with one gradient of the objective. The deeper the cut, the better the prediction and the
-dearer the window. So every position × corner colour is scored at a shallow cut, and ever fewer of the best at ever
-deeper ones: a chain whose last link is the exact query.
+A one-pixel change is followed exactly, through all non-linearities, up to some layer of the network; there the change
+of the feature map (inside a residual block: of all maps that lead on from there) is multiplied with one gradient of the
+objective. The deeper the layer, the better the prediction and the dearer the window. So every position × corner colour
+is scored at a shallow layer, and ever fewer of the best at ever deeper ones: a chain that ends in exact queries.
 """
 
 from __future__ import annotations
@@ -15,28 +15,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pasm_aug.attack.candidates import corner_colours, pick_candidates
+from pasm_aug.attack.candidates import corner_colours
 from pasm_aug.attack.chunks import in_chunks
+from pasm_aug.attack.field import Field
 from pasm_aug.attack.incremental import Incremental
 from pasm_aug.attack.windows import Maps, Reach
 
 Ints = NDArray[np.int64]
 
-_STEP = 4.0  # a link is worth its place if it costs this many times the one before
+_STEP = 8.0  # how many times dearer the next link is; few long steps beat many short ones (benchmarks/README.md)
 _FIRST = 0.25  # of the budget, at most, for the link that scores every candidate
+_MOST_TENSORS = 3  # of a frontier; densely connected blocks have more
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Cuts to score at, shallow to deep, and how many candidates of an image each of them scores.
+    """Layers to score at, shallow to deep, and how many candidates of an image each of them scores.
 
     Attributes:
-        cuts: names. counts: candidates at each cut; the first takes all of an image.
+        links: names of layers. counts: candidates at each of them; the first takes all of an image.
         exact: candidates that are asked exactly in the end.
-        forwards: forward-equivalents of the cuts for one image, without clean forward, backward and exact queries.
+        forwards: forward-equivalents of the links for one image, without clean forward, backward and exact queries.
     """
 
-    cuts: tuple[str, ...]
+    links: tuple[str, ...]
     counts: tuple[int, ...]
     exact: int
     forwards: float
@@ -45,89 +47,87 @@ class Chain:
 def plan(ready: Incremental, shape: Sequence[int], budget: float, exact: int | None = None, points: int = 1) -> Chain:
     """The chain for images of ``shape`` (C, H, W) that spends about ``budget`` forward-equivalents an image.
 
-    The first cut is the deepest that can score all candidates for a quarter of the budget; the others follow where the
-    cost has risen fourfold. They and the exact queries get equal shares of the rest.
+    The first link is the deepest layer that can score all candidates for a quarter of the budget. The others are found
+    from the end: the deepest that costs an eighth of an exact query, the deepest that costs an eighth of that one, and
+    so on. They and the exact queries get equal parts of what is left.
 
     Args:
         exact: exact queries, if they are given; the budget then decides on the others alone. points: places wanted,
             the least number of exact queries.
     """
-    candidates = shape[1] * shape[2] * (2 ** shape[0] - 1)  # a pixel may lie in a corner already
+    candidates = shape[1] * shape[2] * 2 ** shape[0]
+    at_least = candidates - shape[1] * shape[2]  # a pixel may have the colour of a corner already
     room = max(budget - 3, 1)  # a clean forward and a backward are spent in any case
     steps = _steps(ready.reach)
-    first = max((i for i, (cost, _) in enumerate(steps) if cost * candidates <= _FIRST * room), default=0)
-    links = [steps[first]]
-    for cost, cut in steps[first + 1 :]:
-        if cost >= _STEP * links[-1][0] and 2 * cost <= ready.share:
-            links.append((cost, cut))
-    room = max(room - links[0][0] * candidates, 1)
-    counts = [candidates]
-    for cost, _ in links[1:]:
-        counts.append(min(counts[-1], max(1, int(room / len(links) / cost))))
-    exact = min(exact or max(points, int(room / len(links) / ready.share)), candidates)
-    kept = [i for i, n in enumerate(counts) if i == 0 or n > exact]
-    links, counts = [links[i] for i in kept], [counts[i] for i in kept]
-    forwards = sum(n * cost for n, (cost, _) in zip(counts, links, strict=True))
-    return Chain(tuple(cut for _, cut in links), tuple(counts), exact, forwards)
+    first = next((step for step in reversed(steps) if step[0] * candidates <= _FIRST * room), steps[0])
+    links: list[tuple[float, str]] = []
+    for step in reversed(steps):
+        behind = links[0][0] if links else ready.share
+        if _STEP * step[0] <= behind and step[0] > 2 * first[0]:
+            links.insert(0, step)
+    room = max(room - first[0] * candidates, 1) / (len(links) + 1)
+    exact = min(exact or max(points, int(room / ready.share)), at_least)
+    counts = [max(exact, min(at_least, int(room / cost))) for cost, _ in links]
+    forwards = first[0] * candidates + sum(cost * count for count, (cost, _) in zip(counts, links, strict=True))
+    return Chain((first[1], *(name for _, name in links)), (candidates, *counts), exact, forwards)
 
 
 def _steps(reach: Reach) -> list[tuple[float, str]]:
-    """(cost, cut) with rising costs; of cuts that cost the same, the deepest."""
+    """(cost, layer) with rising costs, of layers that are not linear; of those that cost the same, the deepest."""
     steps: list[tuple[float, str]] = []
-    for cut in reach.network.cuts:
-        if steps and reach.cost[cut] <= 1.05 * steps[-1][0]:
-            steps.pop()
-        steps.append((reach.cost[cut], cut))
-    return steps
+    for layer in reach.network.layers:
+        tensors = {name for name, _ in reach.network.frontiers[layer.name]}
+        if not layer.linear and len(tensors) <= _MOST_TENSORS:
+            if steps and reach.cost[layer.name] <= 1.05 * steps[-1][0]:
+                steps.pop()
+            steps.append((reach.cost[layer.name], layer.name))
+    return steps or [(reach.cost[reach.network.cuts[0]], reach.network.cuts[0])]
 
 
-def narrow(
-    chain: Chain,
-    ready: Incremental,
-    maps: Maps,
-    images: NDArray[np.uint8],
-    rows: Ints,
-    points: int,
-    min_distance: int,
-) -> Ints:
-    """Take all candidates of some images through a chain.
+def survey(
+    chain: Chain, ready: Incremental, maps: Maps, images: NDArray[np.uint8], rows: Ints, points: int, min_distance: int
+) -> Field:
+    """Take the candidates of some images through a chain.
 
     Args:
-        maps: of ``images`` (B, C, H, W), with the objective's slopes at the chain's cuts. rows: (n,) which images.
+        maps: of ``images`` (B, C, H, W), with the objective's slopes at the chain's links. rows: (n,) which images.
         points, min_distance: as in :func:`~pasm_aug.attack.candidates.pick_candidates`.
 
     Returns:
-        (n, chain.exact) indices in the order y, x, corner colour, for each image the most promising ones.
+        What is believed of all candidates in the end, to choose the exact queries by.
     """
-    channels, height, width = images.shape[1:]
+    channels, width = images.shape[1], images.shape[3]
     corners = corner_colours(channels)
-    total = height * width * len(corners)
     values = ready.values(corners)
-    keep = [*chain.counts[1:], chain.exact]
-    picked: list[Ints] = []
-    for row in rows:
-        same = (images[row].transpose(1, 2, 0)[:, :, None] == corners).all(axis=-1).reshape(-1)
-        chosen = np.flatnonzero(~same)
-        for cut, count in zip(chain.cuts, keep, strict=True):
-            scores = np.full(total, np.inf)
-            scores[chosen] = _linear(ready, maps, cut, int(row), chosen, values, width)
-            chosen = np.sort(pick_candidates(scores, width, len(corners), count, points, min_distance))
-        picked.append(chosen)
-    return np.stack(picked)
+    same = (images[rows].transpose(0, 2, 3, 1)[:, :, :, None] == corners).all(axis=-1)
+    believed = np.full(same.shape, np.inf)
+    for image, row in enumerate(rows):
+        every = np.flatnonzero(~same[image])
+        scores = _linear(ready, maps, chain.links[0], np.full(len(every), row), every, values, width)
+        believed[image].reshape(-1)[every] = scores
+    field = Field(believed)
+    for link, count in zip(chain.links[1:], chain.counts[1:], strict=True):
+        for chosen in field.rounds(count, points, min_distance):
+            repeated = np.repeat(rows, chosen.shape[1])
+            scores = _linear(ready, maps, link, repeated, chosen.reshape(-1), values, width)
+            field.tell(chosen, scores.reshape(chosen.shape))
+        field = Field(field.believed)
+    return field
 
 
 def _linear(
-    ready: Incremental, maps: Maps, cut: str, row: int, chosen: Ints, values: torch.Tensor, width: int
+    ready: Incremental, maps: Maps, link: str, row: Ints, chosen: Ints, values: torch.Tensor, width: int
 ) -> NDArray[np.float64]:
+    """Scores (N,) of candidates ``chosen`` (N,) of images ``row`` (N,) at one link."""
     place, colour = np.divmod(chosen, len(values))
     xy = torch.from_numpy(np.stack([place % width, place // width], axis=1)).to(values.device)
     paint = values[torch.from_numpy(colour).to(values.device)]
-    rows = torch.full((len(chosen),), row, device=values.device)
+    rows = torch.from_numpy(row).to(values.device)
     scores = np.empty(len(chosen))
 
     def work(part: slice) -> None:
-        scores[part] = maps.linear(cut, rows[part], xy[part], paint[part]).cpu().numpy()
+        scores[part] = maps.linear(link, rows[part], xy[part], paint[part]).cpu().numpy()
 
     with torch.no_grad():
-        in_chunks(work, len(chosen), ready.at_once(cut))
+        in_chunks(work, len(chosen), ready.at_once(link))
     return scores

@@ -134,11 +134,11 @@ class TeacherObjective:
             return clean, None
         return clean, Gradient(torch.cat([x for x, _ in parts]), torch.cat([g for _, g in parts]))
 
-    def maps(self, images: Tensor, labels: ArrayLike, cuts: Sequence[str], *, slopes: bool) -> tuple[Clean, Maps]:
-        """As :meth:`clean`, with the feature maps at ``cuts`` of a :meth:`prepared` network.
+    def maps(self, images: Tensor, labels: ArrayLike, links: Sequence[str] = ()) -> tuple[Clean, Maps]:
+        """As :meth:`clean`, with the feature maps of a :meth:`prepared` network.
 
         Args:
-            slopes: whether to compute the objective's gradient there too.
+            links: layers where the objective's gradient is wanted too.
         """
         ready, truth = self.prepared(images), self._truth(labels, len(images))
         assert ready is not None
@@ -148,8 +148,8 @@ class TeacherObjective:
             judged.append(self._judge(self._checked(logits, len(images)), truth, slice(0, len(images))))
             return judged[0][3]
 
-        maps = Maps(ready.reach, cuts, self.to_input(images), score if slopes else None)
-        if not slopes:
+        maps = Maps(ready.reach, self.to_input(images), ready.cut, links, score if links else None)
+        if not links:
             score(maps.logits)
         self.forwards += len(images) * (3 if maps.slopes else 1)
         return Clean(*(column.detach().numpy() for column in judged[0])), maps

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pasm_aug.attack.graph import Layer, Network
+from pasm_aug.attack.graph import Edge, Layer, Network
 from pasm_aug.attack.patches import Corner, along, assemble, shift
 
 Ints = NDArray[np.int64]
@@ -44,6 +44,12 @@ class Axis:
     def size(self) -> int:
         """Of the window."""
         return max(1, int((self.high - self.low).max()) + 1)
+
+    @cached_property
+    def one_to_one(self) -> bool:
+        """Whether pixel i reaches output i alone."""
+        pixels = np.arange(self.length)
+        return np.array_equal(self.low, pixels) and np.array_equal(self.high, pixels)
 
     @cached_property
     def start(self) -> Tensor:
@@ -69,7 +75,7 @@ class Reach:
 
     Attributes:
         axes: vertical and horizontal :class:`Axis` of every layer's output, by name.
-        cost: by cut, the share of a forward that recomputing the windows up to it takes.
+        cost: by layer, the share of a forward that recomputing the windows up to it takes.
         rest: by cut, the share that the network behind it takes.
     """
 
@@ -93,18 +99,20 @@ class Reach:
             each = layer.flops // layer.kernel[0] // layer.kernel[1] if _from_pixel(layer, axes) else layer.flops
             windows += each * y.size * x.size
             full += layer.flops * y.length * x.length
+            cost[layer.name] = windows / network.flops
             if layer.name in network.cuts:
-                cost[layer.name], rest[layer.name] = windows / network.flops, 1 - full / network.flops
+                rest[layer.name] = 1 - full / network.flops
         return cls(network, axes, cost, rest)
 
     def cheapest(self) -> str:
         """The cut at which to hand over to the rest of the network: the fewest operations in all."""
         return min(self.network.cuts, key=lambda cut: self.cost[cut] + self.rest[cut])
 
-    def needed(self, cuts: Sequence[str]) -> set[str]:
-        """The maps of clean images that windows up to ``cuts`` are cut from."""
+    def needed(self, names: Sequence[str]) -> set[str]:
+        """The maps of clean images that windows up to the layers ``names`` are cut from."""
         needed = {self.network.source}
-        for layer in self.network.trunk(max(cuts, key=self.network.cuts.index)):
+        order = [layer.name for layer in self.network.layers]
+        for layer in self.network.trunk(max(names, key=order.index)):
             if _from_pixel(layer, self.axes):
                 needed.update((layer.name, *layer.inputs))
             elif not self.direct(layer):
@@ -153,57 +161,62 @@ class Maps:
     """The feature maps of clean images, and windows of what one-pixel changes make of them.
 
     Args:
-        reach: the network's windows. cuts: those that will be asked for.
+        reach: the network's windows.
         inputs: (B, C, H, W), the network's inputs.
-        score: logits (B, classes) → (B,); its gradient at ``cuts`` is kept for :meth:`linear`.
+        cut: whose maps :meth:`spliced` will be asked for.
+        links: layers that :meth:`linear` will be asked for. score: logits (B, classes) → (B,), differentiated there.
 
     Attributes:
         logits: (B, classes) of the clean images.
-        slopes: by cut, (B, H, W, C); empty without ``score``, or if the network gives no gradient.
+        slopes: by link and tensor of its frontier, (B, H, W, C); empty without ``links``, or if the network gives no
+            gradient.
     """
 
     def __init__(
         self,
         reach: Reach,
-        cuts: Sequence[str],
         inputs: Tensor,
+        cut: str | None,
+        links: Sequence[str] = (),
         score: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.reach = reach
-        kept = sorted({*reach.needed(cuts), *cuts})
+        self.reach, network = reach, reach.network
+        edges = sorted({edge for link in links for edge in network.frontiers[link]})
+        ends = [*links, cut] if cut else [*links]
+        kept = sorted({*reach.needed(ends), *(name for name, _ in edges), *ends})
         with torch.set_grad_enabled(score is not None):
-            *maps, logits = reach.network.maps(kept)(inputs.detach().requires_grad_(score is not None))
-            found = dict(zip(kept, maps, strict=True))
-            slopes = _slopes(score(logits), [found[cut] for cut in cuts]) if score else []
+            *found, logits = network.maps(kept, edges)(inputs.detach().requires_grad_(score is not None))
+            slopes = _slopes(score(logits), found[len(kept) :]) if score else {}
         self.logits = logits.detach()
-        self.slopes = {cut: _last(slope).contiguous() for cut, slope in zip(cuts, slopes, strict=False)}
-        self.maps = {name: _last(tensor.detach()).contiguous() for name, tensor in found.items()}
+        self.maps = {name: _last(x.detach()).contiguous() for name, x in zip(kept, found, strict=False)}
+        by_edge = dict(zip(edges, slopes, strict=False))
+        self.slopes = {link: _sums(by_edge, network.frontiers[link]) for link in links if by_edge}
 
-    def windows(self, cut: str, rows: Tensor, xy: Tensor, values: Tensor) -> Tensor:
-        """The windows (N, h, w, C) of ``cut`` after change n paints pixel ``xy[n]`` of image ``rows[n]``.
+    def windows(self, name: str, rows: Tensor, xy: Tensor, values: Tensor) -> dict[str, Tensor]:
+        """The windows (N, h, w, C) of all layers up to ``name`` after change n paints pixel ``xy[n]`` of ``rows[n]``.
 
         Args:
-            rows: (N,) int64. xy: (N, 2) int64. values: (N, C), what the network's input holds there then.
+            rows: (N,) int64, which image. xy: (N, 2) int64. values: (N, C), what the network's input holds there then.
         """
         reach = self.reach
         found = {reach.network.source: values[:, None, None, :]}
         corners: dict[str, Corner] = {}
 
-        def corner(name: str) -> Corner:
-            if name not in corners:
-                corners[name] = reach.corner(name, xy)
-            return corners[name]
+        def corner(of: str) -> Corner:
+            if of not in corners:
+                corners[of] = reach.corner(of, xy)
+            return corners[of]
 
-        for layer in reach.network.trunk(cut):
+        for layer in reach.network.trunk(name):
             if _from_pixel(layer, reach.axes):
                 clean = self.maps[layer.inputs[0]]
-                change = values - clean[rows, xy[:, 1], xy[:, 0]]
+                change = found[layer.inputs[0]][:, 0, 0] - clean[rows, xy[:, 1], xy[:, 0]]
                 found[layer.name] = shift(
                     self.maps[layer.name], rows, corner(layer.name), _phase(layer, corner(layer.name), xy), layer,
                     change, reach.size(layer.name),
                 )  # fmt: skip
                 continue
-            parts = [found[name] for name in layer.inputs]
+            parts = [found[read] for read in layer.inputs]
             if not reach.direct(layer):
                 y, x = corner(layer.name)
                 at = (y * layer.stride[0] - layer.padding[0], x * layer.stride[1] - layer.padding[1])
@@ -214,7 +227,7 @@ class Maps:
                     for name in layer.inputs
                 ]
             found[layer.name] = _last(layer.call(*map(_first, parts))).contiguous()
-        return found[cut]
+        return found
 
     def spliced(self, cut: str, rows: Tensor, xy: Tensor, window: Tensor) -> Tensor:
         """Whole maps (N, C, H, W) of ``cut`` that hold the windows."""
@@ -222,10 +235,13 @@ class Maps:
         origin = (torch.zeros_like(rows), torch.zeros_like(rows))
         return _first(assemble(maps, rows, origin, (maps.shape[1], maps.shape[2]), 0.0, window, at))
 
-    def linear(self, cut: str, rows: Tensor, xy: Tensor, values: Tensor) -> Tensor:
-        """(N,) by how much the score would change if it were linear in ``cut``: exact before, one gradient behind."""
-        window = self.windows(cut, rows, xy, values)
-        return along(self.maps[cut], self.slopes[cut], rows, self.reach.corner(cut, xy), window)
+    def linear(self, link: str, rows: Tensor, xy: Tensor, values: Tensor) -> Tensor:
+        """(N,) by how much the score changes: exact up to ``link``, with one gradient for all behind it."""
+        windows = self.windows(link, rows, xy, values)
+        return sum(  # type: ignore[return-value]
+            along(self.maps[name], slope, rows, self.reach.corner(name, xy), windows[name])
+            for name, slope in self.slopes[link].items()
+        )
 
 
 def _phase(layer: Layer, corner: Corner, xy: Tensor) -> Corner:
@@ -237,19 +253,30 @@ def _phase(layer: Layer, corner: Corner, xy: Tensor) -> Corner:
     return y, x
 
 
-def _slopes(scores: Tensor, at: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _slopes(scores: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
     if not scores.requires_grad:
-        return ()
+        return []
     try:
-        return torch.autograd.grad(scores.sum(), list(at))
+        found = torch.autograd.grad(scores.sum(), list(at), allow_unused=True)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:  # a part of the network that cannot go backward
-        return ()
+        return []
+    return [torch.zeros_like(x) if slope is None else slope for slope, x in zip(found, at, strict=True)]
+
+
+def _sums(slopes: dict[Edge, Tensor], frontier: Sequence[Edge]) -> dict[str, Tensor]:
+    """The slope at each tensor of a frontier, over those of its edges that cross it."""
+    sums: dict[str, Tensor] = {}
+    for name, reader in frontier:
+        slope = slopes[name, reader]
+        sums[name] = sums[name] + slope if name in sums else slope
+    return {name: _last(slope).contiguous() for name, slope in sums.items()}
 
 
 def _from_pixel(layer: Layer, axes: dict[str, tuple[Axis, Axis]]) -> bool:
-    return layer.weight is not None and all(axis.size == 1 for axis in axes[layer.inputs[0]])
+    """Whether a convolution reads a map where just the changed pixel itself differs."""
+    return layer.weight is not None and all(axis.one_to_one for axis in axes[layer.inputs[0]])
 
 
 def _last(x: Tensor) -> Tensor:
