@@ -18,7 +18,7 @@ import argparse
 import copy
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,13 @@ from typing import Any
 import numpy as np
 import torch
 from common import Meter, draw, machine, medians, open_faces, stack, table, versions
+from peers import Method, art_pixel_attack, ours, scipy_evolution, torchattacks_one_pixel
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
 
 from pasm_aug import PointSearch, mine_positions
 from pasm_aug.attack.candidates import corner_colours
-from pasm_aug.attack.modes import to_pixels
-from pasm_aug.attack.objectives import log_odds
 from pasm_aug.attack.teacher import TeacherObjective
 from pasm_aug.files import read_json, write_json
 from pasm_aug.models import build_model, load_model
@@ -144,120 +143,6 @@ def captured(subject: Subject) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------------------- peers
-class Watched(nn.Module):
-    """A teacher for pictures in [0, 1], as the peers want it; counts its rows and keeps the best picture it saw."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model, self.rows, self.label = model, 0, 0
-        self.attack(0)
-
-    def attack(self, label: int) -> None:
-        """From here on, the best picture is the one of lowest probability of ``label``."""
-        self.label, self.lowest, self.best = label, np.inf, torch.empty(0)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits = self.model(self.model.preprocess(images * 255))
-        self.rows += len(images)
-        odds = log_odds(logits.detach().double(), torch.full((len(images),), self.label))
-        if float(odds.min()) < self.lowest:
-            self.lowest, self.best = float(odds.min()), images[int(odds.argmin())].detach().clone()
-        return logits
-
-
-@dataclass
-class Outcome:
-    """What a method made of N images: pictures (N, C, H, W) uint8, and the best that went through the network."""
-
-    pictures: Tensor
-    queries: float
-    forwards: float
-    seen: list[Tensor] = field(default_factory=list)
-
-
-Method = Callable[[nn.Module, Tensor, np.ndarray], Outcome]
-
-
-def painted(images: Tensor, xy: np.ndarray, colour: np.ndarray) -> Tensor:
-    """``images`` with pixel ``xy`` (N, 2) of each in ``colour`` (N, C)."""
-    changed = images.clone()
-    changed[torch.arange(len(images)), :, xy[:, 1], xy[:, 0]] = torch.from_numpy(colour)
-    return changed
-
-
-def ours(search: PointSearch) -> Method:
-    def run(model: nn.Module, images: Tensor, labels: np.ndarray) -> Outcome:
-        result = search.run(model, images, labels)
-        changed = painted(images, result.xy[:, 0], result.colour[:, 0])
-        return Outcome(changed, result.queries.mean(), result.forwards.mean())
-
-    return run
-
-
-def one_by_one(attack: Callable[[Watched, Tensor, int], Tensor], queries: int, seed: int) -> Method:
-    """A peer that takes float pictures (1, C, H, W) in [0, 1]; both peers draw from numpy's global state."""
-
-    def run(model: nn.Module, images: Tensor, labels: np.ndarray) -> Outcome:
-        np.random.seed(seed)  # noqa: NPY002
-        watched, pictures, seen = Watched(model), [], []
-        for image, label in zip(images, labels.tolist(), strict=True):
-            watched.attack(label)
-            pictures.append((attack(watched, image[None] / 255, label)[0] * 255).round().to(torch.uint8))
-            seen.append((watched.best * 255).round().to(torch.uint8))
-        return Outcome(torch.stack(pictures), queries, watched.rows / len(images), seen)
-
-    return run
-
-
-def torchattacks_one_pixel(population: int, generations: int, genes: int, seed: int) -> Method:
-    import torchattacks
-
-    def attack(model: Watched, image: Tensor, label: int) -> Tensor:
-        method = torchattacks.OnePixel(model, pixels=1, steps=generations, popsize=population)
-        return method(image, torch.tensor([label]))
-
-    return one_by_one(attack, population // genes * genes * (generations + 1), seed)
-
-
-def art_pixel_attack(generations: int, genes: int, classes: int, seed: int) -> Method:
-    from art.attacks.evasion import PixelAttack
-    from art.estimators.classification import PyTorchClassifier
-
-    def attack(model: Watched, image: Tensor, label: int) -> Tensor:
-        known = {"input_shape": tuple(image.shape[1:]), "nb_classes": classes, "clip_values": (0.0, 1.0)}
-        classifier = PyTorchClassifier(model, nn.CrossEntropyLoss(), device_type="cpu", **known)
-        method = PixelAttack(classifier, th=1, es=1, max_iter=generations)
-        return torch.from_numpy(method.generate(image.numpy(), np.array([label])))
-
-    return one_by_one(attack, 400 // genes * genes * (generations + 1), seed)
-
-
-def scipy_evolution(population: int, generations: int, genes: int, seed: int) -> Method:
-    from scipy.optimize import differential_evolution
-
-    def run(model: nn.Module, images: Tensor, labels: np.ndarray) -> Outcome:
-        height, width = images.shape[2:]
-        bounds = [(0, width), (0, height), *[(0, 255)] * (genes - 2)]
-        found = []
-        with TeacherObjective(model, incremental=False) as objective:
-            for image, label in zip(images, labels, strict=True):
-
-                def scores(x: np.ndarray, image: Tensor = image[None], label: int = label) -> np.ndarray:
-                    xy, colour = to_pixels(x.T, height, width)
-                    return objective.evaluate(image, [label], np.zeros(len(xy), dtype=int), xy, colour)[0]
-
-                found.append(
-                    differential_evolution(
-                        scores, bounds, maxiter=generations, popsize=population // genes, tol=0, polish=False,
-                        vectorized=True, updating="deferred", rng=seed,
-                    ).x
-                )  # fmt: skip
-        pictures = painted(images, *to_pixels(np.stack(found), height, width))
-        return Outcome(pictures, objective.queries / len(images), objective.forwards / len(images))
-
-    return run
-
-
 def methods(subject: Subject, images: Tensor, classes: int) -> dict[str, tuple[Method, Method | None]]:
     """By name: the method, and the same with a tiny budget to warm up; small ones first."""
     seed, genes, large = subject.args.seed, 2 + images.shape[1], subject.args.reference_budget
@@ -454,7 +339,7 @@ def arguments() -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser.add_argument("--teachers", type=Path, help="folder that teachers.py wrote; needed with --root")
     parser.add_argument("--network", default="small", help="name of a folder in --teachers")
     parser.add_argument("--faces", type=int, default=64, help="of each group")
-    parser.add_argument("--budgets", type=float, nargs="+", default=[20, 30, 50, 75, 100, 200], help="of seeded search")
+    parser.add_argument("--budgets", type=float, nargs="+", default=[20, 30, 50, 80, 100, 200], help="of seeded search")
     parser.add_argument("--paper-faces", type=int, default=8, help="of each group, for the paper's search")
     parser.add_argument(
         "--paper",

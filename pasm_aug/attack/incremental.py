@@ -17,7 +17,7 @@ from pasm_aug.attack.candidates import acts_per_pixel, constant_images
 from pasm_aug.attack.graph import trace
 from pasm_aug.attack.windows import Maps, Reach
 
-_CHUNK_BYTES = {"cpu": 1 << 21, "other": 1 << 29}  # of one layer's patches: a CPU is fastest within its cache
+_CHUNK_BYTES = {"cpu": 1 << 22, "other": 1 << 29}  # of one layer's patches: a CPU is fastest within its cache
 _BLOCK_BYTES = {"cpu": 1 << 29, "other": 1 << 32}  # of the clean maps of the images that are searched together
 _WORTH = 0.95  # of a whole forward: a hand-over that saves less than this is not worth its windows
 

@@ -25,6 +25,7 @@ Ints = NDArray[np.int64]
 
 _STEP = 8.0  # how many times dearer the next link is; few long steps beat many short ones (benchmarks/README.md)
 _FIRST = 0.25  # of the budget, at most, for the link that scores every candidate
+_EXACT = 1.5  # of what is left, the exact queries' part; each link's is 1
 _MOST_TENSORS = 3  # of a frontier; densely connected blocks have more
 
 
@@ -49,7 +50,7 @@ def plan(ready: Incremental, shape: Sequence[int], budget: float, exact: int | N
 
     The first link is the deepest layer that can score all candidates for a quarter of the budget. The others are found
     from the end: the deepest that costs an eighth of an exact query, the deepest that costs an eighth of that one, and
-    so on. They and the exact queries get equal parts of what is left.
+    so on. They get equal parts of what is left, and the exact queries half as much again.
 
     Args:
         exact: exact queries, if they are given; the budget then decides on the others alone. points: places wanted,
@@ -65,8 +66,8 @@ def plan(ready: Incremental, shape: Sequence[int], budget: float, exact: int | N
         behind = links[0][0] if links else ready.share
         if _STEP * step[0] <= behind and step[0] > 2 * first[0]:
             links.insert(0, step)
-    room = max(room - first[0] * candidates, 1) / (len(links) + 1)
-    exact = min(exact or max(points, int(room / ready.share)), at_least)
+    room = max(room - first[0] * candidates, 1) / (len(links) + _EXACT)
+    exact = min(exact or max(points, int(_EXACT * room / ready.share)), at_least)
     counts = [max(exact, min(at_least, int(room / cost))) for cost, _ in links]
     forwards = first[0] * candidates + sum(cost * count for count, (cost, _) in zip(counts, links, strict=True))
     return Chain((first[1], *(name for _, name in links)), (candidates, *counts), exact, forwards)

@@ -105,8 +105,9 @@ class Reach:
         return cls(network, axes, cost, rest)
 
     def cheapest(self) -> str:
-        """The cut at which to hand over to the rest of the network: the fewest operations in all."""
-        return min(self.network.cuts, key=lambda cut: self.cost[cut] + self.rest[cut])
+        """The cut at which to hand over to the rest of the network: the shallowest of those with fewest operations."""
+        total = {cut: self.cost[cut] + self.rest[cut] for cut in self.network.cuts}
+        return next(cut for cut, operations in total.items() if operations <= 1.01 * min(total.values()))
 
     def needed(self, names: Sequence[str]) -> set[str]:
         """The maps of clean images that windows up to the layers ``names`` are cut from."""
