@@ -17,6 +17,7 @@ from pasm_aug.options import (
     add_data,
     add_erasing,
     add_machine,
+    add_mask_size,
     add_model,
     add_search,
     add_training,
@@ -125,7 +126,7 @@ def add_mine(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--points", metavar="K", type=int, default=1, help="places for each picture")
     group.add_argument("--query-batch", metavar="B", type=int, help="pictures a forward (default: automatic)")
     group.add_argument("--no-resume", action="store_true", help="start anew, whatever lies there")
-    add_search(parser)
+    add_mask_size(add_search(parser))
     add_machine(parser)
 
 

@@ -69,7 +69,14 @@ def mine(args: argparse.Namespace) -> None:
     dataset = open_split(args, args.split)
     teacher = open_model(args.teacher, dataset.classes, "--teacher")
     search = PointSearch(
-        args.search, points=args.points, seed=args.seed, batch_size=args.query_batch, device=args.device
+        args.search,
+        points=args.points,
+        objective=args.objective,
+        patch=args.mask_size,
+        budget=args.budget,
+        seed=args.seed,
+        batch_size=args.query_batch,
+        device=args.device,
     )
     cache = mine_positions(
         teacher,

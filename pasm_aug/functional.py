@@ -43,6 +43,21 @@ def side_in_pixels(size: float, shorter: int) -> int:
     return size if isinstance(size, int) else max(1, math.floor(size * shorter + 0.5))
 
 
+def paint_squares(images: Tensor, xy: Tensor, colours: Tensor, side: int) -> Tensor:
+    """Paint one square into each of N images, in place: the box of :func:`patch_box` around each position.
+
+    Args:
+        images: (N, C, H, W). xy: (N, 2) int64 positions (x, y) inside. colours: (N, C), in the images' own range.
+        side: of the squares, in pixels.
+    """
+    reach = torch.arange(side, device=images.device) - side // 2
+    x, y = (xy[:, i, None] + reach for i in (0, 1))
+    x, y = x.clamp(0, images.shape[3] - 1), y.clamp(0, images.shape[2] - 1)  # the part outside falls on the border
+    rows = torch.arange(len(images), device=images.device)
+    images[rows[:, None, None], :, y[:, :, None], x[:, None, :]] = colours[:, None, None, :]
+    return images
+
+
 def erase_patch(
     image: PIL.Image.Image | Tensor, box: tuple[int, int, int, int], value: Sequence[float], *, inplace: bool = False
 ) -> PIL.Image.Image | Tensor:

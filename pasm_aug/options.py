@@ -115,15 +115,30 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_search(parser: argparse.ArgumentParser) -> None:
+def add_search(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("search (section III-B, Eq. 2 and 3)")
     group.add_argument(
         "--search",
         choices=SEARCHES,
         default="seeded",
-        help="seeded: one backward pass, then the 64 best first-order candidates tried exactly; paper: differential "
-        "evolution, population 400, 100 generations; exhaustive: every pixel and corner colour",
+        help="seeded: every pixel and corner colour scored by surrogates, the best of them tried exactly; paper: "
+        "differential evolution, population 400, 100 generations; exhaustive: every pixel and corner colour tried",
     )
+    group.add_argument(
+        "--budget",
+        metavar="F",
+        type=_at_least(4, float),
+        default=80,
+        help="what the seeded search may spend on a picture, in forward passes (default: 80)",
+    )
+    group.add_argument(
+        "--objective",
+        choices=("true_prob", "margin", "patch"),
+        default="true_prob",
+        help="true_prob: the pixel that costs the true class most of its probability (the paper); margin: most of its "
+        "lead; patch: the square that does, of the size that is erased",
+    )
+    return group
 
 
 def add_erasing(parser: argparse.ArgumentParser) -> None:
@@ -135,19 +150,23 @@ def add_erasing(parser: argparse.ArgumentParser) -> None:
         help="; ".join(f"{name}: {text}" for name, text in AUGMENTS.items()),
     )
     group.add_argument("--p", type=float, default=1.0, help="share of the images erased; the paper erases all")
-    group.add_argument(
-        "--mask-size",
-        metavar="S",
-        type=share,
-        default=31 / 224,
-        help="side of the square, in pixels or as a share of the image (default: 31/224; the paper: 23 to 39 at 224)",
-    )
+    add_mask_size(group)
     group.add_argument(
         "--value",
         metavar="V",
         type=fill,
         default="point",
         help="fill: point (the colour found), mean, random, or 0…255",
+    )
+
+
+def add_mask_size(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--mask-size",
+        metavar="S",
+        type=share,
+        default=31 / 224,
+        help="side of the square, in pixels or as a share of the image (default: 31/224; the paper: 23 to 39 at 224)",
     )
 
 

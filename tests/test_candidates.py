@@ -17,6 +17,7 @@ from pasm_aug.attack.candidates import (
     pick_candidates,
 )
 from pasm_aug.attack.ledger import Ledger, spread
+from pasm_aug.functional import erase_patch, patch_box
 
 rounded = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=40).map(np.array)
 
@@ -28,8 +29,9 @@ def test_corners_are_all_different_and_ascending() -> None:
     assert corners == sorted(corners)
 
 
+@pytest.mark.parametrize("side", [1, 2, 3, 5])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_linear_scores_are_exact_for_a_linear_network(channels: int) -> None:
+def test_linear_scores_are_exact_for_a_linear_network(channels: int, side: int) -> None:
     image = random_images(1, (4, 6), channels)[0]
     image[:, 1, 2] = 255
     weights = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0)).double()
@@ -39,12 +41,12 @@ def test_linear_scores_are_exact_for_a_linear_network(channels: int) -> None:
 
     corners = corner_colours(channels)
     inputs = to_input(constant_images(corners, 4, 6))
-    scores = linear_scores(image.numpy(), to_input(image[None])[0], weights, inputs).reshape(4, 6, -1)
+    scores = linear_scores(image.numpy(), to_input(image[None])[0], weights, inputs, side).reshape(4, 6, -1)
     before = (weights * to_input(image[None])).sum()
     for y, x, k in np.ndindex(scores.shape):
         painted = image.clone()
-        painted[:, y, x] = torch.from_numpy(corners[k])
-        if torch.equal(painted, image):
+        painted = erase_patch(painted, patch_box(x, y, side, 6, 4), corners[k].tolist())
+        if side == 1 and torch.equal(painted, image):
             assert scores[y, x, k] == np.inf
         else:
             assert scores[y, x, k] == pytest.approx(float((weights * to_input(painted[None])).sum() - before))

@@ -5,7 +5,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasm_aug.functional import as_uint8, canonical, content_key, distillation_loss, erase_patch, patch_box
+from pasm_aug.functional import (
+    as_uint8,
+    canonical,
+    content_key,
+    distillation_loss,
+    erase_patch,
+    paint_squares,
+    patch_box,
+)
 
 sides = st.integers(1, 40)
 
@@ -41,6 +49,17 @@ def test_erase_patch_writes_the_box_and_nothing_else(inplace):
     outside[3:7, 2:5] = False
     assert torch.equal(erased[:, outside], before[:, outside])
     assert torch.equal(image, before) is not inplace
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 15), st.integers(0, 99))
+def test_paint_squares_paints_the_box_of_each_image(width, height, side, seed):
+    draw = np.random.default_rng(seed)
+    images = torch.from_numpy(draw.integers(0, 256, (4, 3, height, width), dtype=np.uint8))
+    xy = np.stack([draw.integers(0, width, 4), draw.integers(0, height, 4)], axis=1)
+    colours = torch.from_numpy(draw.integers(0, 256, (4, 3), dtype=np.uint8))
+    painted = paint_squares(images.clone(), torch.from_numpy(xy), colours, side)
+    for image, (x, y), colour, found in zip(images, xy.tolist(), colours.tolist(), painted, strict=True):
+        assert torch.equal(found, erase_patch(image, patch_box(x, y, side, width, height), colour))
 
 
 def test_erase_patch_is_the_same_on_pil_and_tensor():

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pasm_aug.attack.result import PointResult
 from pasm_aug.attack.search import PointSearch
+from pasm_aug.functional import erase_patch, patch_box
 
 TEACHER = conv_net()
 IMAGES = random_images(5, 10)
@@ -254,6 +255,40 @@ def test_margin_and_callable_objectives() -> None:
         assert ((best.p_point > 0) & (best.p_point < 1)).all()
 
 
+@pytest.mark.parametrize(("channels", "patch"), [(1, 3), (3, 4), (3, 0.3)])
+def test_the_patch_objective_is_brute_force_over_squares(channels: int, patch: float) -> None:
+    teacher, images = conv_net(channels), random_images(2, (7, 9), channels)
+    found = run(PointSearch("exhaustive", objective="patch", patch=patch), images, [1, 2], teacher)
+    side = patch if isinstance(patch, int) else 2
+    teacher.eval()
+    for b, label in enumerate([1, 2]):
+        scores = {}
+        for y, x, *corner in np.ndindex(7, 9, *[2] * channels):
+            colour = [255 * bit for bit in corner]
+            painted = erase_patch(images[b], patch_box(x, y, side, 9, 7), colour)
+            with torch.no_grad():
+                scores[x, y, *colour] = teacher(scaled(painted[None])).double().softmax(1)[0, label].item()
+        best = min(scores.values())
+        assert found.p_point[b, 0] == pytest.approx(best, abs=1e-6)
+        assert scores[*found.xy[b, 0].tolist(), *found.colour[b, 0].tolist()] == pytest.approx(best, abs=1e-6)
+
+
+def test_the_patch_objective_finds_harder_squares_than_the_pixel_does() -> None:
+    images, labels = random_images(6, 12, seed=3), np.arange(6) % 4
+    best = run(PointSearch("exhaustive", objective="patch", patch=5), images, labels)
+    square = run(PointSearch(objective="patch", patch=5, budget=40), images, labels)
+    pixel = run(PointSearch("exhaustive"), images, labels)
+    under = [erase_patch(i, patch_box(*xy, 5, 12, 12), c) for i, (xy,), (c,) in zip(
+        images, pixel.xy.tolist(), pixel.colour.tolist(), strict=True
+    )]  # fmt: skip
+    pixel_score = run(PointSearch("exhaustive"), torch.stack(under), labels).score_clean
+    drop = best.score_clean - best.score_point[:, 0]
+    assert (square.forwards == 40).all()
+    assert ((square.score_clean - square.score_point[:, 0]) / drop).mean() > 0.9
+    assert ((pixel.score_clean - pixel_score) / drop).mean() < 0.7
+    assert PointSearch(objective="patch", patch=5).settings()["patch"] == 5
+
+
 def split_by_correctness() -> tuple[Tensor, np.ndarray, np.ndarray]:
     """Images with labels of which some are wrong on purpose, and the teacher's predictions."""
     TEACHER.eval()
@@ -451,6 +486,9 @@ def test_no_images_give_no_points() -> None:
         ({"mutation": 0}, "mutation must lie in .* got 0"),
         ({"candidates": 3, "points": 4}, "candidates must be at least points, got 3 for 4 points"),
         ({"seed": 2**64}, "64 bits"),
+        ({"budget": 3}, "budget must be at least 4, got 3"),
+        ({"patch": 0}, "patch must be .* got 0"),
+        ({"patch": 1.5}, "patch must be .* got 1.5"),
     ],
 )
 def test_bad_options_are_named(options: dict, message: str) -> None:

@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -51,22 +52,28 @@ def acts_per_pixel(to_input: Callable[[Tensor], Tensor], channels: int, height: 
     return True
 
 
-def linear_scores(image: NDArray[np.uint8], inputs: Tensor, slopes: Tensor, corners: Tensor) -> NDArray[np.float64]:
+def linear_scores(
+    image: NDArray[np.uint8], inputs: Tensor, slopes: Tensor, corners: Tensor, side: int = 1
+) -> NDArray[np.float64]:
     """First-order change of the score for every position and corner colour of one image.
 
     Args:
         image: (C, H, W) uint8. inputs, slopes: (channels, H, W), the network's input and the score's gradient there.
         corners: (2^C, channels, H, W), the network's inputs of the constant images of :func:`corner_colours`.
+        side: of the square around the position that takes the colour.
 
     Returns:
-        (H · W · 2^C,) in the order y, x, colour; infinite where the pixel has that colour already.
+        (H · W · 2^C,) in the order y, x, colour; infinite where a single pixel has that colour already.
     """
     slopes = slopes.double()
-    change = torch.einsum("chw,kchw->hwk", slopes, corners.double()) - (slopes * inputs.double()).sum(0)[..., None]
+    change = torch.einsum("chw,kchw->khw", slopes, corners.double()) - (slopes * inputs.double()).sum(0)
+    if side > 1:
+        before, behind = side // 2, side - 1 - side // 2
+        change = F.avg_pool2d(F.pad(change, (before, behind, before, behind)), side, stride=1) * side**2
+        return change.permute(1, 2, 0).cpu().numpy().reshape(-1)
     colours = corner_colours(len(image))
     same = (image.transpose(1, 2, 0)[:, :, None] == colours).all(axis=-1)
-    scores: NDArray[np.float64] = change.cpu().numpy()
-    return np.where(same, np.inf, scores).reshape(-1)
+    return np.where(same, np.inf, change.permute(1, 2, 0).cpu().numpy()).reshape(-1)
 
 
 def lowest(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from pasm_aug.attack.candidates import acts_per_pixel, constant_images
 from pasm_aug.attack.graph import trace
-from pasm_aug.attack.windows import Maps, Reach
+from pasm_aug.attack.reach import Reach
+from pasm_aug.attack.windows import Maps
 
 _CHUNK_BYTES = {"cpu": 1 << 22, "other": 1 << 29}  # of one layer's patches: a CPU is fastest within its cache
 _BLOCK_BYTES = {"cpu": 1 << 29, "other": 1 << 32}  # of the clean maps of the images that are searched together

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pasm_aug.attack.candidates import constant_images, corner_colours, linear_scores, pick_candidates
+from pasm_aug.attack.field import Field
 from pasm_aug.attack.ledger import Ledger, Ranking, spread
 from pasm_aug.attack.surrogate import Chain, survey
 from pasm_aug.attack.teacher import Clean, Gradient, TeacherObjective
@@ -108,15 +109,19 @@ def by_gradient(
     batch: Batch, gradient: Gradient, candidates: int, points: int, min_distance: int
 ) -> NDArray[np.float64]:
     """Score exactly what the input gradient promises most of; returns as :func:`by_surrogate`."""
-    corners = corner_colours(batch.channels)
+    corners, side = corner_colours(batch.channels), batch.objective.side(batch.images)
     inputs = batch.objective.to_input(constant_images(corners, batch.height, batch.width))
+    promised = [
+        linear_scores(batch.images[row].cpu().numpy(), gradient.inputs[row], gradient.slopes[row], inputs, side)
+        for row in batch.rows
+    ]
     count = seeds_per_image(batch, candidates)
-    picked = np.empty((batch.count, count), dtype=np.int64)
-    for image, row in enumerate(batch.rows):
-        scores = linear_scores(batch.images[row].cpu().numpy(), gradient.inputs[row], gradient.slopes[row], inputs)
-        picked[image] = pick_candidates(scores, batch.width, len(corners), count, points, min_distance)
-    picked = np.sort(picked, axis=1)
-    return _seeds(batch, picked, batch.evaluate(*batch.candidates(picked)))
+    if side > 1:
+        shape = batch.count, batch.height, batch.width, len(corners)
+        return _ask(batch, Field(np.reshape(promised, shape)), count, points, min_distance)
+    picked = [pick_candidates(one, batch.width, len(corners), count, points, min_distance) for one in promised]
+    chosen = np.sort(np.stack(picked), axis=1)
+    return _seeds(batch, chosen, batch.evaluate(*batch.candidates(chosen)))
 
 
 def by_surrogate(batch: Batch, chain: Chain, points: int, min_distance: int) -> NDArray[np.float64]:
@@ -131,8 +136,12 @@ def by_surrogate(batch: Batch, chain: Chain, points: int, min_distance: int) -> 
     field = survey(chain, ready, batch.maps, batch.images.cpu().numpy(), batch.rows, points, min_distance)
     batch.forwards += chain.forwards
     batch.objective.forwards += chain.forwards * batch.count
+    return _ask(batch, field, chain.exact, points, min_distance)
+
+
+def _ask(batch: Batch, field: Field, count: int, points: int, min_distance: int) -> NDArray[np.float64]:
     asked, found = [], []
-    for picked in field.rounds(chain.exact, points, min_distance):
+    for picked in field.rounds(count, points, min_distance):
         scores = batch.evaluate(*batch.candidates(picked))
         field.tell(picked, scores - batch.clean.scores[batch.rows, None])
         asked.append(picked)

@@ -36,6 +36,7 @@ OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "true_prob": log_odds,
     "predicted_prob": log_odds,
     "margin": margin,
+    "patch": log_odds,
 }
 
 

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pasm_aug.attack.graph import Layer
 from pasm_aug.attack.kernels import change_along, paste_patches, shift_windows
-
-Corner = tuple[Tensor, Tensor]  # (N,) int64 each: y and x of the top left position, which may lie outside the map
+from pasm_aug.attack.layers import Layer
+from pasm_aug.attack.reach import Corner
 
 
 def assemble(

@@ -19,7 +19,8 @@ from pasm_aug.attack.candidates import corner_colours
 from pasm_aug.attack.chunks import in_chunks
 from pasm_aug.attack.field import Field
 from pasm_aug.attack.incremental import Incremental
-from pasm_aug.attack.windows import Maps, Reach
+from pasm_aug.attack.reach import Reach
+from pasm_aug.attack.windows import Maps
 
 Ints = NDArray[np.int64]
 

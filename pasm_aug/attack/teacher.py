@@ -15,30 +15,16 @@ from torch import Tensor, nn
 from pasm_aug.attack.chunks import chunks, in_chunks
 from pasm_aug.attack.frozen import device_of, frozen
 from pasm_aug.attack.incremental import Incremental, prepare
-from pasm_aug.attack.objectives import Objective, check_objective, log_odds
+from pasm_aug.attack.judge import Clean, Judge
+from pasm_aug.attack.objectives import Objective, log_odds
 from pasm_aug.attack.windows import Maps
+from pasm_aug.functional import paint_squares, side_in_pixels
 
 Preprocess = Callable[[Tensor], Tensor]
 
 # Pixels of network input in one batch. A CPU is fastest while activations stay in its cache (measured: 32 images of
 # 48 × 48 run three times as fast as 256); a GPU while it is full.
 _PIXELS = {"cpu": 32 * 48 * 48, "other": 2048 * 48 * 48}
-
-
-@dataclass(frozen=True)
-class Clean:
-    """What the teacher says of unchanged images.
-
-    Attributes:
-        logits: (B, classes) float64. prediction: (B,) int64, its largest. target: (B,) int64, the attacked class.
-        scores: (B,) float64, the objective. probabilities: (B,) float64 of the target.
-    """
-
-    logits: NDArray[np.float64]
-    prediction: NDArray[np.int64]
-    target: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -56,8 +42,10 @@ class TeacherObjective:
         model: any classifier, (B, …) → logits (B, classes), classes ≥ 2.
         preprocess: (B, C, H, W) uint8 → the network's input; ``None`` takes ``model.preprocess``.
         objective: minimised. ``"true_prob"`` and ``"predicted_prob"``: log-odds of the label and of the class predicted
-            on the clean image; ``"margin"``: logit less the best other one; or a callable
-            (logits (B, classes) float64, target (B,) int64, both on the CPU) → (B,).
+            on the clean image; ``"margin"``: logit less the best other one; ``"patch"``: log-odds of the label with a
+            whole square painted instead of a pixel; or a callable (logits (B, classes) float64, target (B,) int64,
+            both on the CPU) → (B,).
+        patch: side of that square, as the ``size`` of :class:`~pasm_aug.transforms.PointAdversarialErase`.
         attack: ``"label"``, or ``"predicted"``: the class predicted on the clean image takes the label's place.
         batch_size: images per forward at most; ``None``: by size. Halved where memory does not suffice.
         device: where to compute; the model goes there and comes back. ``None``: where the model lies.
@@ -83,6 +71,7 @@ class TeacherObjective:
         batch_size: int | None = None,
         device: torch.device | str | None = None,
         incremental: bool = True,
+        patch: float | int = 31 / 224,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"teacher must be a torch.nn.Module, got {type(model).__name__}")
@@ -96,11 +85,11 @@ class TeacherObjective:
             raise ValueError(f"batch_size must be at least 1 or None, got {batch_size}")
         self.model = model
         self.preprocess: Preprocess = preprocess
-        self.objective = check_objective(objective)
-        self.attacks_prediction = attack == "predicted" or objective == "predicted_prob"
+        self.judge = Judge(objective, attack)
         self.batch_size = batch_size
         self.device = torch.device(device) if device is not None else device_of(model)
-        self.incremental = incremental
+        self.patch = patch if objective == "patch" else 1
+        self.incremental = incremental and objective != "patch"
         self.queries = 0
         self.forwards = 0.0
         self._stack = ExitStack()
@@ -140,12 +129,12 @@ class TeacherObjective:
         Args:
             links: layers where the objective's gradient is wanted too.
         """
-        ready, truth = self.prepared(images), self._truth(labels, len(images))
+        ready, truth = self.prepared(images), self.judge.truth(labels, len(images))
         assert ready is not None
         judged: list[tuple[Tensor, ...]] = []
 
         def score(logits: Tensor) -> Tensor:
-            judged.append(self._judge(self._checked(logits, len(images)), truth, slice(0, len(images))))
+            judged.append(self.judge.columns(self.judge.checked(logits, len(images)), truth, slice(0, len(images))))
             return judged[0][3]
 
         maps = Maps(ready.reach, self.to_input(images), ready.cut, links, score if links else None)
@@ -155,33 +144,18 @@ class TeacherObjective:
         return Clean(*(column.detach().numpy() for column in judged[0])), maps
 
     def _clean(self, images: Tensor, labels: ArrayLike, slopes: list[tuple[Tensor, Tensor] | None] | None) -> Clean:
-        truth = self._truth(labels, len(images))
+        truth = self.judge.truth(labels, len(images))
         rows: list[tuple[Tensor, ...]] = []
         for part in chunks(0, len(images), self._most(images)):
             inputs = self.to_input(images[part])
             with torch.set_grad_enabled(slopes is not None):
                 if slopes is not None and inputs.is_floating_point():
                     inputs = inputs.detach().requires_grad_()
-                judged = self._judge(self._logits(inputs, range(part.start, part.stop)), truth, part)
+                judged = self.judge.columns(self._logits(inputs, range(part.start, part.stop)), truth, part)
             if slopes is not None:
                 slopes.append(self._slope(judged[3], inputs))
             rows.append(tuple(column.detach() for column in judged))
         return Clean(*(torch.cat(column).numpy() for column in zip(*rows, strict=True)))
-
-    @staticmethod
-    def _truth(labels: ArrayLike, count: int) -> Tensor:
-        truth = torch.as_tensor(np.asarray(labels, dtype=np.int64))
-        if truth.shape != (count,):
-            raise ValueError(f"labels must have shape (B,) = ({count},), got {tuple(truth.shape)}")
-        return truth
-
-    def _judge(self, logits: Tensor, truth: Tensor, part: slice) -> tuple[Tensor, ...]:
-        """The columns of :class:`Clean` for images ``part``."""
-        self._check_labels(truth[part], logits.shape[1], part.start)
-        prediction = logits.argmax(dim=1)
-        target = prediction if self.attacks_prediction else truth[part]
-        scores = self._scores(logits, target, range(part.start, part.stop))
-        return logits, prediction, target, scores, log_odds(logits, target).sigmoid()
 
     def _slope(self, scores: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor] | None:
         if not scores.requires_grad:
@@ -204,7 +178,7 @@ class TeacherObjective:
         colour: ArrayLike,
         maps: Maps | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Score N one-pixel changes: change n paints pixel ``xy[n]`` of ``images[index[n]]`` in ``colour[n]``.
+        """Score N changes: change n paints pixel ``xy[n]`` (or the square around it) of ``images[index[n]]``.
 
         Args:
             images: (B, C, H, W) uint8. target: (B,) the attacked class of each. index: (N,) which image.
@@ -225,14 +199,13 @@ class TeacherObjective:
         def work(part: slice) -> None:
             if maps is not None and ready is not None and ready.cut is not None:
                 logits = ready.logits(maps, rows[part], places[part], ready.values(paint[part]))
-                logits = self._checked(logits, part.stop - part.start, which[part])
+                logits = self.judge.checked(logits, part.stop - part.start, which[part])
                 self.forwards += ready.share * len(logits)
             else:
-                changed, (x, y) = images[rows[part]], places[part].unbind(1)
                 colours = torch.from_numpy(paint[part]).to(self.device)
-                changed[torch.arange(len(changed), device=self.device), :, y, x] = colours
+                changed = paint_squares(images[rows[part]], places[part], colours, self.side(images))
                 logits = self._logits(self.to_input(changed), which[part])
-            scores[part] = self._scores(logits, wanted[part], which[part])
+            scores[part] = self.judge.scores(logits, wanted[part], which[part])
             probabilities[part] = log_odds(logits, wanted[part]).sigmoid()
 
         most = self._most(images) if ready is None or ready.cut is None else ready.at_once(ready.cut)
@@ -240,6 +213,10 @@ class TeacherObjective:
             in_chunks(work, len(which), min(most, self.batch_size or most))
         self.queries += len(which)
         return scores.numpy(), probabilities.numpy()
+
+    def side(self, images: Tensor) -> int:
+        """Pixels along the side of what one change paints."""
+        return side_in_pixels(self.patch, min(images.shape[-2:]))
 
     def scores(self, images: Tensor, target: ArrayLike, xy: ArrayLike, colour: ArrayLike) -> NDArray[np.float64]:
         """Scores (B, M) of M changes per image: ``xy`` (B, M, 2) and ``colour`` (B, M, C)."""
@@ -269,40 +246,6 @@ class TeacherObjective:
     def _logits(self, inputs: Tensor, index: ArrayLike) -> Tensor:
         """Logits of the whole network; ``index`` names the images for messages."""
         logits = self.model(inputs.clone() if inputs.requires_grad else inputs)  # in-place layers may not touch a leaf
-        logits = self._checked(logits, len(inputs), index)
+        logits = self.judge.checked(logits, len(inputs), index)
         self.forwards += len(inputs)
         return logits
-
-    @staticmethod
-    def _checked(logits: object, count: int, index: ArrayLike | None = None) -> Tensor:
-        """Logits in float64 on the CPU; ``index`` names the images for messages, in order without it."""
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != count or logits.shape[1] < 2:
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ValueError(f"teacher must return logits (B, classes) with B = {count}, classes >= 2, got {got}")
-        logits = logits.to("cpu", torch.float64)
-        if not torch.isfinite(logits).all():
-            bad = int((~torch.isfinite(logits)).any(dim=1).nonzero()[0])
-            image = bad if index is None else np.asarray(index)[bad]
-            raise ValueError(f"teacher must return finite logits, got {logits[bad].tolist()} for image {image}")
-        return logits
-
-    def _scores(self, logits: Tensor, target: Tensor, index: ArrayLike) -> Tensor:
-        scores = self.objective(logits, target)
-        if not isinstance(scores, Tensor) or scores.shape != target.shape:
-            got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-            raise ValueError(f"objective must return one number per image, shape {tuple(target.shape)}, got {got}")
-        scores = scores.to("cpu", torch.float64)
-        if torch.isnan(scores).any():
-            bad = int(torch.isnan(scores).nonzero()[0])
-            raise ValueError(f"objective must not return NaN, got NaN for image {np.asarray(index)[bad]}")
-        return scores
-
-    @staticmethod
-    def _check_labels(labels: Tensor, classes: int, start: int) -> None:
-        wrong = ((labels < 0) | (labels >= classes)).nonzero()
-        if len(wrong):
-            first = int(wrong[0])
-            raise ValueError(
-                f"labels must lie in 0..{classes - 1}, for the teacher has {classes} outputs; "
-                f"got {int(labels[first])} for image {start + first}"
-            )
