@@ -3,6 +3,7 @@
 ``NETWORKS`` and ``STOPS`` serve the tests of the windows too.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from functools import lru_cache
@@ -137,7 +138,7 @@ SMALL = tuple(name for name in NETWORKS if name not in LARGE)
 
 def behind(*parts: nn.Module, channels: int = 6) -> Callable[[], nn.Module]:
     """A net whose first three layers are followed with ease, and ``parts`` are what comes next."""
-    return lambda: nn.Sequential(conv(3, 6), nn.ReLU(), conv(6, 6), *parts, conv(channels, 6), head(6))
+    return lambda: nn.Sequential(conv(3, 6), nn.ReLU(), conv(6, 6), *copy.deepcopy(parts), conv(channels, 6), head(6))
 
 
 def shared_and_overwritten() -> nn.Module:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pasm_aug.attack import patches
-from pasm_aug.attack.graph import Layer
-from pasm_aug.attack.patches import Corner, along, assemble, shift
+from pasm_aug.attack.layers import Layer
+from pasm_aug.attack.patches import along, assemble, shift
+from pasm_aug.attack.reach import Corner
 
 COUNT = 4
 ROWS = torch.tensor([1, 0, 1, 1])

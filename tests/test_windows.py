@@ -13,7 +13,8 @@ from torch import Tensor, fx
 from torch.utils.flop_counter import FlopCounterMode
 
 from pasm_aug.attack.graph import Network
-from pasm_aug.attack.windows import Axis, Maps, Reach
+from pasm_aug.attack.reach import Axis, Reach
+from pasm_aug.attack.windows import Maps
 
 IMAGES = 3
 SIZES = ((17, 23), (16, 16), (9, 32), (24, 8))  # (height, width)
@@ -181,7 +182,8 @@ def test_costs_rise_and_rests_fall_with_depth(name: str) -> None:
     assert cost[-1] <= 1
     assert rest[-1] >= 0
     best = found.cheapest()
-    assert all(found.cost[best] + found.rest[best] <= found.cost[cut] + found.rest[cut] for cut in found.network.cuts)
+    total = {cut: found.cost[cut] + found.rest[cut] for cut in found.network.cuts}
+    assert total[best] <= 1.01 * min(total.values())
 
 
 class FromFrontier(fx.Interpreter):

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pasm_aug.attack.kernels import change_along, paste_patches, shift_windows
 from pasm_aug.attack.layers import Layer
 from pasm_aug.attack.reach import Corner
 
@@ -36,6 +35,8 @@ def assemble(
     """
     channels = maps.shape[3]
     if _compiled(maps):
+        from pasm_aug.attack.kernels import paste_patches  # numba takes a second to load: only who needs it waits
+
         patch = maps.new_empty(len(rows), *size, channels)
         flat = [part.flatten(2).numpy() for part in (maps, window, patch)]
         (top, left), (at_y, at_x) = _arrays(corner), _arrays(at)
@@ -66,6 +67,8 @@ def shift(
     assert layer.weight is not None
     weight = layer.weight.permute(2, 3, 1, 0).contiguous()  # (kh, kw, C, D)
     if _compiled(maps):
+        from pasm_aug.attack.kernels import shift_windows
+
         window = maps.new_empty(len(rows), *size, maps.shape[3])
         (y, x), (phase_y, phase_x) = _arrays(corner), _arrays(phase)
         shift_windows(
@@ -97,6 +100,8 @@ def _cut_out(maps: Tensor, rows: Tensor, corner: Corner, size: tuple[int, int]) 
 def along(maps: Tensor, slopes: Tensor, rows: Tensor, corner: Corner, window: Tensor) -> Tensor:
     """(N,) dot products of the change ``window`` − map with ``slopes`` (B, H, W, C): what a linear rest makes of it."""
     if _compiled(maps):
+        from pasm_aug.attack.kernels import change_along
+
         result = torch.empty(len(rows), dtype=torch.float64)
         change_along(
             maps.numpy(), slopes.numpy(), rows.numpy(), corner[0].numpy(), corner[1].numpy(), window.numpy(),
