@@ -320,8 +320,13 @@ def main() -> None:
     }
     for side in SIDES:
         tables = Tables(teacher, network, images, labels, side)
+        squares = {
+            f'objective="patch", budget {budget}': PointSearch(objective="patch", patch=side, budget=budget)
+            for budget in (11, 30, 80)
+        }
+        asked = points | {name: search.run(teacher, images, labels) for name, search in squares.items()}
         for fill in FILLS:
-            found = choices(tables, fill, side, points, cam, steepest, np.random.default_rng(args.seed))
+            found = choices(tables, fill, side, asked, cam, steepest, np.random.default_rng(args.seed))
             result["squares"][f"{side} px, {fill}"] = rows_of(tables, found, fill, groups)
     result |= {"pixels": pixels_of(images, points), "agreement": agreement(points)}
     result["several"] = several(points["five points"])

@@ -63,7 +63,10 @@ class Recipe:
 RECIPES = {
     "small": Recipe("small", "small", 48, ((48, 28709, 20, 0.05),)),
     "resnet18": Recipe(
-        "teachers:resnet18_3x3", "teachers:resnet18_3x3", 48, ((24, 5000, 6, 0.05), (48, 2000, 1, 0.02))
+        "teachers:resnet18_3x3",
+        "teachers:resnet18_3x3",
+        48,
+        ((24, 5000, 6, 0.05), (48, 2000, 1, 0.02), (48, 4000, 1, 0.02)),
     ),
     "resnet34": Recipe(
         "resnet34",
