@@ -1,6 +1,6 @@
 """Is the mined place the right place to erase?
 
-    python benchmarks/place.py --root FER2013 --teachers teachers [--second teachers/small-seed1] [--faces 64]
+    python benchmarks/place.py --root FER2013 --teachers teachers [--pair DIR DIR] [--faces 64]
 
 The small network on FER2013, faces of four groups: of the test split as they come, and of the training split those that
 it has right with p ≤ 0.99, right with p > 0.99 (saturated), and wrong. A square of 7 or 13 of 48 pixels is tried at
@@ -235,14 +235,14 @@ def pixels_of(images: Tensor, points: dict[str, PointResult]) -> list[dict[str, 
     return rows
 
 
-def agreement(points: dict[str, PointResult]) -> list[dict[str, Any]]:
-    """Distance between the points of two searches on the same face, and on any two different faces."""
+def agreement(pairs: dict[str, tuple[PointResult, PointResult]]) -> list[dict[str, Any]]:
+    """Distance between what two searches found on the same face, and on any two different faces."""
     rows = []
-    for name in [name for name in points if name in ("exhaustive point", "second teacher's point")]:
-        one, other = points["mined point"].xy[:, 0], points[name].xy[:, 0]
+    for name, (first, second) in pairs.items():
+        one, other = first.xy[:, 0], second.xy[:, 0]
         apart = np.linalg.norm(one[:, None] - other, axis=-1)
         same = np.eye(len(one), dtype=bool)
-        row: dict[str, Any] = {"mined point and": name}
+        row: dict[str, Any] = {"of": name}
         for words, distances in (("same face", apart[same]), ("different faces", apart[~same])):
             row |= {f"{words}, median": np.median(distances), f"{words}, within 7": (distances <= 7).mean()}
         rows.append(row)
@@ -284,7 +284,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="folder of fer2013.csv")
     parser.add_argument("--teachers", type=Path, required=True, help="folder of small/, as teachers.py wrote it")
-    parser.add_argument("--second", type=Path, help="a small network trained from another seed")
+    parser.add_argument("--pair", type=Path, nargs=2, metavar="DIR", help="two small networks of different seeds")
     parser.add_argument("--faces", type=int, default=64, help="of each group")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/place.json"))
@@ -292,7 +292,7 @@ def main() -> None:
     if args.faces < 2:
         parser.error(f"--faces must be at least 2, got {args.faces}")
     try:
-        teacher, second = load_model(args.teachers / "small"), args.second and load_model(args.second)
+        teacher, pair = load_model(args.teachers / "small"), [load_model(folder) for folder in args.pair or ()]
         images, labels, groups = draw_faces(args.root, teacher, args.faces, args.seed)
     except (OSError, ValueError) as error:
         parser.error(str(error))
@@ -302,18 +302,20 @@ def main() -> None:
     searches = {
         "mined point": (teacher, PointSearch()),
         "exhaustive point": (teacher, PointSearch("exhaustive")),
-        "second teacher's point": (second, PointSearch()),
         "five points": (teacher, PointSearch(points=5, min_distance=4)),
     }
-    points = {
-        name: search.run(model, images, labels) for name, (model, search) in tqdm(searches.items()) if model is not None
-    }
+    points = {name: search.run(model, images, labels) for name, (model, search) in tqdm(searches.items())}
+    mined = {"mined point, exhaustive point": (points["mined point"], points["exhaustive point"])}
+    if pair:
+        seeds = [PointSearch().run(model, images, labels) for model in pair]
+        squares = [PointSearch(objective="patch").run(model, images, labels) for model in pair]
+        mined |= {"points of two seeds": tuple(seeds), "squares of two seeds": tuple(squares)}
     cam, steepest = peaks(teacher, network, images, labels)
     result: dict[str, Any] = {
         "seed": args.seed,
         "faces": {name: int((groups == number).sum()) for number, name in enumerate(NAMES)},
         "teacher": teacher.info,
-        "second": second and second.info,
+        "pair": [model.info for model in pair],
         "versions": versions(),
         "machine": machine(),
         "squares": {},
@@ -328,7 +330,7 @@ def main() -> None:
         for fill in FILLS:
             found = choices(tables, fill, side, asked, cam, steepest, np.random.default_rng(args.seed))
             result["squares"][f"{side} px, {fill}"] = rows_of(tables, found, fill, groups)
-    result |= {"pixels": pixels_of(images, points), "agreement": agreement(points)}
+    result |= {"pixels": pixels_of(images, points), "agreement": agreement(mined)}
     result["several"] = several(points["five points"])
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=2, default=float) + "\n")

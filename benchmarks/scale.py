@@ -42,16 +42,16 @@ COLUMNS = {
 }
 
 
-def work(root: Path, teacher: Path, count: int, cache: Path, seed: int) -> None:
+def work(root: Path, teacher: Path, count: int, cache: Path, search: PointSearch) -> None:
     """One process of a run: mine, and leave what it took beside the cache."""
     model = load_model(teacher)
     data = Subset(open_faces(root, "train", model.info["image_size"]), range(count))
     images, labels = stack(data, range(2))
-    PointSearch(seed=seed, device="cpu").run(model, images, labels)  # compiles, and wakes torch
+    search.run(model, images, labels)  # compiles, and wakes torch
     state = process_state("cpu")
     state.wait_for_everyone()
     with Meter() as meter:
-        mine_positions(model, data, cache, device="cpu", seed=seed, progress=False)
+        mine_positions(model, data, cache, search=search, device="cpu", progress=False)
     growth = None if meter.growth is None else meter.growth / 2**20
     cost = {"seconds": meter.wall, "growth_mib": growth, "peak_mib": _peak_mib()}
     write_json(cache.with_name(f"cost-{state.process_index}.json"), cost)
@@ -70,7 +70,7 @@ def mine(args: argparse.Namespace, count: int, processes: int, folder: Path) -> 
     cache = folder / "positions.safetensors"
     command = [sys.executable, *(launcher if processes > 1 else []), __file__, "--worker", str(cache)]
     command += ["--root", str(args.root), "--teacher", str(args.teacher), "--counts", str(count)]
-    command += ["--seed", str(args.seed)]
+    command += ["--seed", str(args.seed), "--budget", str(args.budget)]
     if subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode:
         sys.exit(f"mining {count} images with {processes} processes failed; its message stands above")
     costs = [json.loads(path.read_text()) for path in sorted(folder.glob("cost-*.json"))]
@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 4000, 16000])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--budget", type=float, default=80, help="of the search, in forwards an image")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scale.json"))
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -113,8 +114,9 @@ def main() -> None:
             parser.error(f"--{name} must be at least {2 if name == 'counts' else 1}, got {min(getattr(args, name))}")
     if not (args.teacher / "model.json").is_file():
         parser.error(f"--teacher must be a folder that teachers.py wrote, got {args.teacher}")
+    search = PointSearch(budget=args.budget, seed=args.seed, device="cpu")
     if args.worker:
-        work(args.root, args.teacher, args.counts[0], args.worker, args.seed)
+        work(args.root, args.teacher, args.counts[0], args.worker, search)
         return
 
     rows: list[dict[str, Any]] = []
@@ -135,7 +137,7 @@ def main() -> None:
     info = json.loads((args.teacher / "model.json").read_text())
     known = {name: info.get(name) for name in ("architecture", "image_size", "accuracy")}
     result = {"seed": args.seed, "teacher": known, "versions": versions()}
-    result |= {"machine": machine() | {"threads": "1 a process"}, "search": PointSearch(seed=args.seed).settings()}
+    result |= {"machine": machine() | {"threads": "1 a process"}, "search": search.settings()}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(args.out, result | {"rows": rows})
     print(table(COLUMNS, rows))
