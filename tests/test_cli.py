@@ -211,7 +211,12 @@ def test_preset_gives_way_to_options_beside_it():
 
 def test_ctrl_c_is_one_line(tmp_path):
     words = ["run", *QUICK, "--teacher-epochs", "999", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen([sys.executable, "-m", "pasm_aug", *words], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pasm_aug", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
+    )
     while process.poll() is None and not (tmp_path / "out" / "round-0" / "training.safetensors").exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
