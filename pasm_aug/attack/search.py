@@ -34,10 +34,10 @@ class PointSearch:
     Args:
         mode: ``"seeded"``, ``"paper"`` or ``"exhaustive"``.
         points: places per image (K), on different pixels.
-        objective: minimised; ``"true_prob"``, ``"margin"``, ``"predicted_prob"`` or a callable, as in
-            :class:`~pasm_aug.attack.teacher.TeacherObjective`.
-            ``"patch"`` looks for the square whose colour costs most, not the pixel: dearer to ask, and harder on the
-            teacher (benchmarks/README.md); the published objective is the pixel's.
+        objective: minimised; ``"true_prob"``, ``"margin"``, ``"predicted_prob"``, ``"patch"`` or a callable, as in
+            :class:`~pasm_aug.attack.teacher.TeacherObjective`. ``"patch"`` looks for the square whose colour
+            costs most, not the pixel: dearer to ask, and harder on the teacher (benchmarks/README.md); ``p_point`` is
+            then the probability under the square. The published objective is the pixel's.
         patch: side of that square, as the ``size`` of :class:`~pasm_aug.transforms.PointAdversarialErase`.
         misclassified: what to attack on an image that the teacher gets wrong: ``"mine"`` the true class all the same,
             ``"predicted"`` the class it predicts, ``"skip"`` nothing.
