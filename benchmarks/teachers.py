@@ -48,8 +48,8 @@ class Recipe:
 RECIPES = {
     "small": Recipe("small", 48, ((48, 28709, 20, 0.05),)),
     "small-4000": Recipe("small", 48, ((48, 4000, 15, 0.05),)),  # quick, to compare two seeds
-    "resnet18": Recipe("teachers:resnet18_3x3", 48, ((24, 5000, 4, 0.01), (48, 2000, 1, 0.005))),
-    "resnet34": Recipe("resnet34", 224),
+    "resnet18": Recipe("teachers:resnet18_3x3", 48, ((24, 6000, 7, 0.01), (48, 1500, 2, 0.005))),
+    "resnet34": Recipe("resnet34", 224, ((64, 4000, 7, 0.01), (112, 1500, 2, 0.005), (224, 800, 1, 0.003))),
     "vgg16": Recipe("vgg16", 224),
 }
 

@@ -7,6 +7,7 @@ the same file serves pipelines that hand over nothing but the picture and those 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pasm_aug.cache_file import CacheError, Stamp, check_fingerprint, decode, stamp_of
+from pasm_aug.content import unlikeness
 from pasm_aug.journal import row_dtype
 from pasm_aug.lock import CacheLock
 from pasm_aug.merge import match, write_cache
 
 __all__ = ["CacheError", "CacheLock", "Points", "PositionCache", "check_fingerprint", "write_cache"]
+
+ALIKE = 3  # bits of 64 in which the same picture may look different, resized by another library
 
 Path = str | os.PathLike[str]
 
@@ -86,21 +90,22 @@ class PositionCache:
         self._serving = self._choose()
         return True
 
-    def _choose(self) -> np.ndarray | None:
+    def _choose(self) -> dict[int, int]:
         """For keys with several labels: first row of the key → the row that its lowest sample index uses."""
-        first = np.flatnonzero(self._key[1:] == self._key[:-1]) + 1
-        self._conflicts = len(np.unique(self._key[first]))
-        if not len(first):
-            return None
-        lowest = np.full(len(self._key), np.iinfo(np.int64).max)
-        samples = np.flatnonzero(self._index >= 0)[::-1]
-        lowest[self._index[samples]] = samples  # written backwards, so the lowest index is the last to be written
-        starts = np.unique(np.searchsorted(self._key, self._key[first]))
-        serving = np.arange(len(self._key), dtype=np.int32)
-        for start in starts.tolist():
-            stop = int(np.searchsorted(self._key, self._key[start], side="right"))
-            serving[start] = start + int(lowest[start:stop].argmin())
-        return serving
+        again = np.flatnonzero(self._key[1:] == self._key[:-1])
+        keys = np.unique(self._key[again])
+        self._conflicts = len(keys)
+        starts, stops = (self._key.searchsorted(keys, side) for side in ("left", "right"))
+        lowest: dict[int, int] = {}
+        if len(keys):
+            rows = np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
+            samples = np.flatnonzero(np.isin(self._index, rows))[::-1]  # so the lowest is the last to be written
+            lowest = dict(zip(self._index[samples].tolist(), samples.tolist(), strict=True))
+        none = len(self._index)
+        return {
+            start: min(range(start, stop), key=lambda row: lowest.get(row, none))
+            for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
+        }
 
     def _opened(self) -> dict[str, np.ndarray]:
         if self._stamp is None:
@@ -149,7 +154,7 @@ class PositionCache:
         if row == len(columns) or columns[row] != key:
             return -1
         if label is None:
-            return row if self._serving is None else int(self._serving[row])
+            return self._serving.get(row, row)
         while row < len(columns) and columns[row] == key:
             if self._label[row] == label:
                 return row
@@ -177,6 +182,17 @@ class PositionCache:
         columns = self._opened()
         x, y = columns["xy"][row, rank].tolist()
         return x, y, tuple(columns["colour"][row, rank].tolist())
+
+    def points_of(self, row: int) -> np.ndarray:
+        """(x, y) of all points of a row, (K, 2) float32; NaN for row -1."""
+        columns = self._opened()["xy"]
+        return columns[row].astype(np.float32) if row >= 0 else np.full(columns.shape[1:], np.nan, np.float32)
+
+    def resembling(self, looks: Iterable[int]) -> float:
+        """Share of ``looks`` (:func:`~pasm_aug.content.look`) that a mined picture has too; a quarter of the looks of
+        those is kept."""
+        known = self._opened()["look"]
+        return float(np.mean([(unlikeness(known, look) <= ALIKE).any() for look in looks] or [0]))
 
     def lookup(
         self, *, keys: ArrayLike | None = None, indices: ArrayLike | None = None, labels: ArrayLike | None = None
@@ -217,12 +233,15 @@ class PositionCache:
 
     def _rows_of_keys(self, keys: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         rows = match(self._key, self._label, keys, labels)
-        return rows if labels is not None or self._serving is None else np.where(rows < 0, -1, self._serving[rows])
+        if labels is None and self._serving:
+            rows = np.array([self._serving.get(row, row) for row in rows.tolist()], dtype=np.int64)
+        return rows
 
     def to_numpy(self) -> dict[str, np.ndarray]:
         """Copies of the columns: key (R,) int64, label (R,) int16, xy (R, K, 2) uint16, colour (R, K, C) uint8,
-        p_clean (R,) and p_point (R, K) float32, index (N,) int32 from sample to row (-1: not mined), and the pairs
-        skipped_key (S,) int64 and skipped_label (S,) int16 that the search left out on purpose."""
+        p_clean (R,) and p_point (R, K) float32, index (N,) int32 from sample to row (-1: not mined), the pairs
+        skipped_key (S,) int64 and skipped_label (S,) int16 that the search left out on purpose, and look (L,) int64,
+        the looks of some of the pictures."""
         return {name: column.copy() for name, column in self._opened().items()}
 
     def to_rows(self) -> np.ndarray:
@@ -235,6 +254,7 @@ class PositionCache:
         rows = np.zeros(mined + skipped, row_dtype(self.points, self.channels))
         for name in ("key", "label", "xy", "colour", "p_clean", "p_point"):
             rows[name][:mined] = columns[name]
+        rows["look"][: len(columns["look"])] = columns["look"]  # whichever row they came from
         rows["key"][mined:], rows["label"][mined:] = columns["skipped_key"], columns["skipped_label"]
         rows["mined"][:mined] = True
         if len(rows):

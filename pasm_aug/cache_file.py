@@ -18,13 +18,14 @@ import numpy as np
 from safetensors.numpy import save
 
 FORMAT = "pasm_aug positions"
-VERSION = 1
+VERSION = 2
 _ENTRY = "pasm_aug"  # the one key of safetensors' own metadata; with one key its order cannot vary
 _UNSIGNED = "0" * 64
 _DTYPES = {"I64": "<i8", "I32": "<i4", "I16": "<i2", "U16": "<u2", "U8": "|u1", "F32": "<f4"}
 _COLUMNS = {
     "key": ("I64", "R"),
     "label": ("I16", "R"),
+    "look": ("I64", "L"),  # of some of the pictures, to tell why others are not found
     "xy": ("U16", "RK2"),
     "colour": ("U8", "RKC"),
     "p_clean": ("F32", "R"),

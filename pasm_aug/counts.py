@@ -32,9 +32,11 @@ class SharedCounts:
         self._array = shared.numpy()
         self._column = {name: i for i, name in enumerate(names)}
 
-    def add(self, name: str) -> None:
-        """Count one."""
-        self._array[os.getpid() % _SLOTS, self._column[name]] += 1
+    def add(self, **amounts: int) -> None:
+        """Count, in this process's row."""
+        row = self._array[os.getpid() % _SLOTS]
+        for name, amount in amounts.items():
+            row[self._column[name]] += amount
 
     def totals(self) -> dict[str, int]:
         """Sums over all processes."""

@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
 
-from pasm_aug.functional import as_uint8
+from pasm_aug.content import BITS, DEEP_MODES, as_uint8, is_grey
 
 Image = PIL.Image.Image | Tensor
-Box = tuple[int, int, int, int]
-_DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
 @dataclass(frozen=True)
@@ -42,34 +39,37 @@ class Normalisation:
 
 
 def check_image(image: Image, normalisation: Normalisation | None = None) -> tuple[int, int]:
-    """(width, height) of a picture that can be erased.
+    """(width, height) of a picture, or of the pictures of a batch or video, that can be erased.
 
     Raises:
-        TypeError: a dtype or PIL mode of other than 8 bits or floats; or not floating though mean and std are given.
-        ValueError: a tensor that is not (C, H, W) with 1 to 4 channels.
+        TypeError: a dtype or PIL mode that has no known range; or not floating though mean and std are given.
+        ValueError: a tensor that is not (..., C, H, W) with 1 to 4 channels, or without pixels.
     """
     if isinstance(image, PIL.Image.Image):
-        if image.mode in _DEEP_MODES:
+        if image.mode in DEEP_MODES:
             raise TypeError(f"image must have 8 bits a channel, got PIL mode {image.mode!r}: convert it to L or RGB")
         if normalisation:
             raise TypeError("mean and std are for normalised float tensors, got a PIL image")
-        return image.size
-    if image.ndim != 3 or not 1 <= image.shape[0] <= 4:
-        raise ValueError(
-            f"image must be one picture (C, H, W) with 1 to 4 channels, got shape {tuple(image.shape)}: "
-            "erase before batching"
-        )
-    if image.dtype != torch.uint8 and not image.is_floating_point():
-        raise TypeError(f"image must be uint8 or floating, got {image.dtype}")
-    if normalisation and image.dtype == torch.uint8:
-        raise TypeError("mean and std are for normalised float tensors, got uint8")
-    return image.shape[2], image.shape[1]
+        width, height = image.size
+        shape: Any = image.size
+    else:
+        shape = image.shape
+        if len(shape) < 3 or not 1 <= shape[-3] <= 4:
+            raise ValueError(f"image must be (..., C, H, W) with 1 to 4 channels, got shape {tuple(shape)}")
+        if image.dtype not in BITS and not image.is_floating_point():
+            raise TypeError(f"image must be uint8, int16 or floating, got {image.dtype}")
+        if normalisation and image.dtype in BITS:
+            raise TypeError(f"mean and std are for normalised float tensors, got {image.dtype}")
+        height, width = shape[-2:]
+    if not width or not height:
+        raise ValueError(f"image must not be empty, got {tuple(shape)}")
+    return width, height
 
 
 def colour_channels(image: Image) -> int:
     """1 for grey pictures (with or without alpha), 3 for the others."""
     bands = len(image.getbands()) if isinstance(image, PIL.Image.Image) and image.mode not in ("P", "PA") else 3
-    return 1 if (image.shape[0] if isinstance(image, Tensor) else bands) < 3 else 3
+    return 1 if (image.shape[-3] if isinstance(image, Tensor) else bands) < 3 else 3
 
 
 def holding_colours(image: Image) -> Image:
@@ -86,7 +86,7 @@ def colour_fill(image: Image, colour: Sequence[int], normalisation: Normalisatio
         ValueError: a grey colour for a picture that is not grey, or the reverse.
     """
     wanted = colour_channels(image)
-    if len(colour) < wanted and _is_grey(image, normalisation):
+    if len(colour) < wanted and is_grey(as_uint8(_first(image, normalisation))):
         colour = tuple(colour) * wanted
     elif len(colour) > wanted and len(set(colour)) == 1:
         colour = tuple(colour)[:wanted]
@@ -96,58 +96,58 @@ def colour_fill(image: Image, colour: Sequence[int], normalisation: Normalisatio
         )
     if isinstance(image, PIL.Image.Image):
         return _pil_pixel(image.mode, colour)
-    values = [*colour, 255] if image.shape[0] in (2, 4) else list(colour)
+    values = [*colour, 255] if image.shape[-3] in (2, 4) else list(colour)
     if normalisation:
         return normalisation.apply(torch.tensor(values) / 255).tolist()
-    return [float(v) if image.dtype == torch.uint8 else v / 255 for v in values]
+    if image.dtype in BITS:
+        return [v << (BITS[image.dtype] - 8) for v in values]
+    return [v / 255 for v in values]
 
 
-def _is_grey(image: Image, normalisation: Normalisation | None) -> bool:
-    """Whether the colour channels of a picture are equal."""
-    array = as_uint8(normalisation.undo(image) if normalisation and isinstance(image, Tensor) else image)
-    return all(np.array_equal(array[0], channel) for channel in array[1:])
+def full(image: Tensor) -> int:
+    """What the brightest pixel of a tensor's range holds: 1 for floats, all bits for integers."""
+    return 2 ** BITS[image.dtype] - 1 if image.dtype in BITS else 1
+
+
+def _first(image: Image, normalisation: Normalisation | None) -> Image:
+    """The picture, or a video's first frame, in [0, 1]."""
+    if isinstance(image, Tensor) and image.ndim > 3:
+        image = image[(0,) * (image.ndim - 3)]
+    return normalisation.undo(image) if normalisation and isinstance(image, Tensor) else image
 
 
 def mean_fill(image: Image) -> list[float]:
-    """The picture's mean per channel, in its own range."""
+    """The mean per channel, in its own range, of a picture or of all frames of a video."""
     if isinstance(image, PIL.Image.Image):
         colours = as_uint8(image)[: colour_channels(image)]
         return _pil_pixel(image.mode, [round(value) for value in colours.mean((1, 2)).tolist()])
-    mean = image.detach().float().mean((1, 2))
-    return (mean.round() if image.dtype == torch.uint8 else mean).tolist()
+    channels = image.detach().as_subclass(Tensor).movedim(-3, 0).flatten(1)
+    mean = channels.double().mean(1)
+    return (mean.round() if image.dtype in BITS else mean).tolist()
 
 
 def number_fill(image: Image, value: Sequence[float]) -> Sequence[float]:
-    """The given numbers, checked against what eight bits can hold."""
-    if (isinstance(image, PIL.Image.Image) or image.dtype == torch.uint8) and not all(0 <= v <= 255 for v in value):
-        raise ValueError(f"value must lie in 0…255 for 8-bit pictures, got {tuple(value)}")
+    """The given numbers, checked against what the picture's integers can hold."""
+    top = full(image) if isinstance(image, Tensor) else 255
+    if (isinstance(image, PIL.Image.Image) or image.dtype in BITS) and not all(0 <= v <= top for v in value):
+        raise ValueError(f"value must lie in 0…{top} for such pictures, got {tuple(value)}")
     return value
 
 
-def noise_patch(image: Image, box: Box, normalisation: Normalisation | None = None) -> Image:
-    """Uniform noise of the box's size over the picture's range: 0…255, or [0, 1] and then normalised; opaque."""
-    left, top, right, bottom = box
-    channels = colour_channels(image) if isinstance(image, PIL.Image.Image) else image.shape[0]
-    shape = (channels, bottom - top, right - left)
-    if isinstance(image, Tensor):
-        noise = torch.randint(256, shape) if image.dtype == torch.uint8 else torch.rand(shape)
-        if channels in (2, 4):
-            noise[-1] = 255 if image.dtype == torch.uint8 else 1
-        return (normalisation.apply(noise) if normalisation else noise).to(image)
-    array = torch.randint(256, shape, dtype=torch.uint8).numpy()
-    return PIL.Image.fromarray(array[0] if channels == 1 else array.transpose(1, 2, 0).copy()).convert(image.mode)
+def noise(image: Tensor, shape: tuple[int, int], normalisation: Normalisation | None = None) -> Tensor:
+    """Uniform noise (C, *shape) over the range of a tensor: all its integers, or [0, 1] and then normalised."""
+    size = (image.shape[-3], *shape)
+    drawn = torch.randint(full(image) + 1, size) if image.dtype in BITS else torch.rand(size)
+    if size[0] in (2, 4):
+        drawn[-1] = full(image)  # alpha
+    return (normalisation.apply(drawn) if normalisation else drawn).to(image.device, image.dtype)
 
 
-def paste(image: Any, box: Box, patch: Any, inplace: bool) -> Any:
-    """Put a patch of the box's size into a picture."""
-    if isinstance(image, PIL.Image.Image):
-        image = image if inplace else image.copy()
-        image.paste(patch, box)
-        return image
-    image = image if inplace else image.clone()
-    left, top, right, bottom = box
-    image[:, top:bottom, left:right] = patch
-    return image
+def pil_noise(image: PIL.Image.Image, shape: tuple[int, int]) -> PIL.Image.Image:
+    """Uniform noise (height, width) in the mode of a PIL image; opaque."""
+    size = (colour_channels(image), *shape)
+    array = torch.randint(256, size, dtype=torch.uint8).numpy()
+    return PIL.Image.fromarray(array[0] if size[0] == 1 else array.transpose(1, 2, 0).copy()).convert(image.mode)
 
 
 def _pil_pixel(mode: str, colour: Sequence[int]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Pure functions on pictures and logits: erase a patch, name a picture by its content, distil.
+"""Pure functions on pictures and logits: where a patch lies, erasing it, distilling.
 
 Everything here is stateless and draws no random numbers; the classes that hold options are in
 :mod:`pasm_aug.transforms` and :mod:`pasm_aug.rounds`.
@@ -13,13 +13,26 @@ import numpy as np
 import PIL.Image
 import torch
 import torch.nn.functional as F
-import xxhash
 from torch import Tensor
+from torchvision import tv_tensors
 
-Picture = PIL.Image.Image | Tensor | np.ndarray
+from pasm_aug.content import content_key
+
+__all__ = [
+    "clipped_box",
+    "content_key",
+    "distillation_loss",
+    "erase_patch",
+    "erase_patches",
+    "paint_squares",
+    "patch_box",
+    "side_in_pixels",
+]
+
+Box = tuple[int, int, int, int]
 
 
-def patch_box(x: int, y: int, size: int, width: int, height: int) -> tuple[int, int, int, int]:
+def patch_box(x: int, y: int, size: int, width: int, height: int) -> Box:
     """Box of a ``size`` × ``size`` patch centred on pixel (x, y), clipped at the borders.
 
     An odd patch has (x, y) in its middle; an even one reaches one pixel further to the left and top.
@@ -34,8 +47,18 @@ def patch_box(x: int, y: int, size: int, width: int, height: int) -> tuple[int, 
         raise ValueError(f"size must be at least 1 pixel, got {size}")
     if not (0 <= x < width and 0 <= y < height):
         raise ValueError(f"position must lie inside the {width}x{height} image, got (x={x}, y={y})")
+    box = clipped_box(x, y, size, width, height)
+    assert box is not None
+    return box
+
+
+def clipped_box(x: int, y: int, size: int, width: int, height: int) -> Box | None:
+    """:func:`patch_box` for a position that may lie off the image; ``None`` if no part of the patch is on it."""
     left, top = x - size // 2, y - size // 2
-    return max(left, 0), max(top, 0), min(left + size, width), min(top + size, height)
+    right, bottom = left + size, top + size
+    if right <= 0 or bottom <= 0 or left >= width or top >= height:
+        return None
+    return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
 
 
 def side_in_pixels(size: float, shorter: int) -> int:
@@ -59,7 +82,7 @@ def paint_squares(images: Tensor, xy: Tensor, colours: Tensor, side: int) -> Ten
 
 
 def erase_patch(
-    image: PIL.Image.Image | Tensor, box: tuple[int, int, int, int], value: Sequence[float], *, inplace: bool = False
+    image: PIL.Image.Image | Tensor, box: Box, value: Sequence[float], *, inplace: bool = False
 ) -> PIL.Image.Image | Tensor:
     """Fill ``box`` of an image with one colour (Algorithm 1, line 7 of the paper).
 
@@ -79,86 +102,92 @@ def erase_patch(
         colour = _per_channel(value, bands)
         image.paste(tuple(int(v) for v in colour) if bands > 1 else int(colour[0]), box)
         return image
-    image = image if inplace else image.clone()
     colour = _per_channel(value, image.shape[-3])
+    if not inplace and _numpy_may_write(image):
+        plain = _plain_clone(image)
+        view = plain.numpy()
+        view[..., top:bottom, left:right] = np.array(colour, view.dtype)[:, None, None]
+        return _like(plain, image)
+    image = image if inplace else image.clone()
     fill = torch.tensor(colour, dtype=image.dtype, device=image.device)
     image[..., top:bottom, left:right] = fill[:, None, None]
     return image
+
+
+def erase_patches(
+    images: Tensor, boxes: Sequence[Box | None], values: Tensor, *, lead: int | None = None, inplace: bool = False
+) -> Tensor:
+    """Fill one box in each of N images, each with its own colour or patch.
+
+    Args:
+        images: (..., C, H, W) whose ``lead`` first dimensions hold the N images; by default all before C.
+        boxes: N of :func:`clipped_box`; ``None`` leaves an image as it is.
+        values: (N, C, 1, 1) colours, or (N, C, S, S) patches whose upper left corner is used where a box is smaller;
+            in the images' range.
+        lead: fewer than all: (N, T, C, H, W) with ``lead=1`` are N videos of T frames, with one box each.
+        inplace: write into ``images`` and return them.
+    """
+    lead = images.ndim - 3 if lead is None else lead
+    values = values.to(images.dtype)
+    if not inplace and _numpy_may_write(images):  # views of each image: faster on a CPU than any indexed write
+        plain = _plain_clone(images)
+        view, fill = plain.numpy(), values.numpy()
+        for where, box, patch in zip(np.ndindex(images.shape[:lead]), boxes, fill, strict=True):
+            if box is not None:
+                left, top, right, bottom = box
+                view[where][..., top:bottom, left:right] = patch[:, : bottom - top, : right - left]
+        return _like(plain, images)
+    images = images if inplace else images.clone()
+    kept = [i for i, box in enumerate(boxes) if box is not None]
+    if not kept:
+        return images
+    corners = torch.tensor([box for box in boxes if box is not None])
+    reach = torch.arange(int((corners[:, 2:] - corners[:, :2]).max()))
+    # Where a box is smaller than the largest, its last row and column are written again, with the same values.
+    x, y = (torch.minimum(reach, (corners[:, i + 2] - corners[:, i] - 1)[:, None]).to(images.device) for i in (0, 1))
+    rows = torch.arange(len(kept), device=images.device)
+    fill = values.to(images.device)[torch.tensor(kept, device=images.device)]
+    if fill.shape[-1] > 1:
+        fill = fill[rows[:, None, None], :, y[:, :, None], x[:, None, :]]
+    else:
+        fill = fill.reshape(len(kept), 1, 1, -1)
+    fill = fill.reshape(*fill.shape[:3], *[1] * (images.ndim - 3 - lead), fill.shape[3])
+    corners = corners.to(images.device)
+    x, y = x + corners[:, :1], y + corners[:, 1:2]
+    where = np.unravel_index(kept, images.shape[:lead])
+    which = (torch.as_tensor(part, device=images.device)[:, None, None] for part in where)
+    middle = [slice(None)] * (images.ndim - 2 - lead)
+    images[(*which, *middle, y[:, :, None], x[:, None, :])] = fill
+    return images
+
+
+def _numpy_may_write(image: Tensor) -> bool:
+    """Whether a clone of ``image`` may be written as an array, which takes a tenth of the time of a tensor's slice."""
+    return (
+        image.device.type == "cpu"
+        and not image.requires_grad
+        and image.dtype != torch.bfloat16
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _plain_clone(image: Tensor) -> Tensor:
+    return image.clone() if type(image) is Tensor else image.as_subclass(Tensor).clone()
+
+
+def _like(plain: Tensor, image: Tensor) -> Tensor:
+    """Back to the class, and the metadata, of ``image``."""
+    if type(image) is Tensor:
+        return plain
+    if isinstance(image, tv_tensors.TVTensor):
+        return tv_tensors.wrap(plain, like=image)
+    return plain.as_subclass(type(image))
 
 
 def _per_channel(value: Sequence[float], channels: int) -> list[float]:
     if len(value) not in (1, channels):
         raise ValueError(f"value must hold 1 or {channels} numbers (the image's channels), got {len(value)}")
     return list(value) * (channels // len(value))
-
-
-def as_uint8(image: Picture) -> np.ndarray:
-    """The image as contiguous uint8 (C, H, W) with C = 1 or 3: the pixel space in which pictures are mined.
-
-    Palette, LA and CMYK pictures become RGB, alpha is dropped and floats in [0, 1] are ``round(255 x)``.
-
-    Args:
-        image: PIL image of any mode; or tensor or array of shape (C, H, W) or (H, W), uint8 or floating in [0, 1].
-
-    Raises:
-        TypeError: not a picture, or a dtype other than uint8 and the floating ones.
-        ValueError: a wrong number of dimensions or channels, or an empty picture.
-    """
-    array = _from_pil(image) if isinstance(image, PIL.Image.Image) else _from_array(image)
-    if array.size == 0:
-        raise ValueError(f"image must not be empty, got shape {tuple(array.shape)}")
-    if array.shape[0] not in (1, 2, 3, 4):
-        raise ValueError(f"image must have 1 to 4 channels, got shape {tuple(array.shape)}")
-    return np.ascontiguousarray(array[:3] if array.shape[0] >= 3 else array[:1])
-
-
-def canonical(image: Picture) -> np.ndarray:
-    """:func:`as_uint8`, with three equal channels counted as one: the form in which pictures are compared."""
-    array = as_uint8(image)
-    if array.shape[0] == 3 and np.array_equal(array[0], array[1]) and np.array_equal(array[0], array[2]):
-        array = np.ascontiguousarray(array[:1])
-    return array
-
-
-def _from_pil(image: PIL.Image.Image) -> np.ndarray:
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        raise TypeError(f"image must have 8 bits a channel, got mode {image.mode!r}: bring it to 0…255 first")
-    if image.mode not in ("L", "RGB"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    array = np.asarray(image)
-    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-
-
-def _from_array(image: Tensor | np.ndarray) -> np.ndarray:
-    if isinstance(image, Tensor):
-        if image.is_floating_point():
-            image = torch.round(image.detach().float() * 255).clamp_(0, 255).to(torch.uint8)
-        array = image.detach().cpu().numpy()
-    elif isinstance(image, np.ndarray):
-        array = image
-        if np.issubdtype(array.dtype, np.floating):
-            array = np.clip(np.round(array.astype(np.float32) * 255), 0, 255).astype(np.uint8)
-    else:
-        raise TypeError(f"image must be a PIL image, a tensor or an array, got {type(image).__name__}")
-    if array.dtype != np.uint8:
-        raise TypeError(f"image must be uint8 or floating, got {array.dtype}")
-    if array.ndim == 2:
-        array = array[None]
-    if array.ndim != 3:
-        raise ValueError(f"image must have shape (C, H, W), got {tuple(array.shape)}")
-    return array
-
-
-def content_key(image: Picture) -> int:
-    """64-bit name of a picture's content: xxh3_64 of its :func:`canonical` form and shape, as a signed int64.
-
-    The key is the only identity that every pipeline carries, v1 ``Compose`` included. It is the same in mining and
-    training only if both run the same deterministic head (decoding, alignment, resizing).
-    """
-    array = canonical(image)
-    digest = xxhash.xxh3_64(array.data, seed=0)
-    digest.update(np.array(array.shape, dtype="<i8").data)
-    return digest.intdigest() - ((digest.intdigest() >> 63) << 64)
 
 
 def distillation_loss(

@@ -22,7 +22,7 @@ import numpy as np
 from pasm_aug.cache_file import CacheError, check_fingerprint
 from pasm_aug.files import write_atomic
 
-_FILE, _RECORD = b"PASMJRN1", b"\xf1PASMrec"
+_FILE, _RECORD = b"PASMJRN2", b"\xf1PASMrec"
 _HEAD = struct.Struct("<8sII")  # magic; bytes of JSON or number of rows; CRC32
 
 _fdatasync = getattr(os, "fdatasync", os.fsync)
@@ -33,15 +33,17 @@ Path = str | os.PathLike[str]
 def row_dtype(points: int, channels: int) -> np.dtype:
     """One mined picture: packed, little-endian.
 
-    ``key`` and ``label`` name it; ``mined`` is false where the search skipped it on purpose (then the point means
-    nothing); ``xy`` (points, 2) pixels, ``colour`` (points, channels) uint8; ``p_clean`` and ``p_point`` (points,) the
-    true-class probability before and with each point; ``queries`` and ``forwards`` what it cost.
+    ``key`` and ``label`` name it, ``look`` is its :func:`~pasm_aug.content.look`; ``mined`` is false where the search
+    skipped it on purpose (then the point means nothing); ``xy`` (points, 2) pixels, ``colour`` (points, channels)
+    uint8; ``p_clean`` and ``p_point`` (points,) the true-class probability before and with each point; ``queries`` and
+    ``forwards`` what it cost.
     """
     return np.dtype(
         [
             ("key", "<i8"),
             ("label", "<i4"),
             ("mined", "|b1"),
+            ("look", "<i8"),
             ("xy", "<u2", (points, 2)),
             ("colour", "|u1", (points, channels)),
             ("p_clean", "<f4"),

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from pasm_aug.functional import as_uint8
+from pasm_aug.content import as_uint8
 from pasm_aug.rng import derive_seed
 
 

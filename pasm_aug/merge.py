@@ -14,6 +14,8 @@ from pasm_aug.cache_file import encode
 from pasm_aug.files import write_atomic
 from pasm_aug.journal import row_dtype
 
+LOOKS = 4  # of so many pictures one leaves its look in the file
+
 
 def write_cache(
     path: str | os.PathLike[str],
@@ -48,6 +50,7 @@ def write_cache(
     totals = {"queries": int(rows["queries"].sum(dtype=np.int64)), "forwards": float(rows["forwards"].sum(dtype=float))}
     skipped, rows = rows[~rows["mined"]], rows[rows["mined"]]
     columns = {name: rows[name] for name in ("key", "label", "xy", "colour", "p_clean", "p_point")}
+    columns["look"] = rows["look"][rows["look"] != 0][: -(-len(rows) // LOOKS)]  # keys are hashes: the first are any
     columns |= {"skipped_key": skipped["key"], "skipped_label": skipped["label"]}
     columns["index"] = match(rows["key"], rows["label"], keys, labels).astype(np.int32)
     about = {**metadata, **totals, "created_by": f"pasm_aug {_package_version()}"}

@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from pasm_aug.attack.search import PointResult, PointSearch
 from pasm_aug.cache import CacheLock, PositionCache, check_fingerprint, write_cache
+from pasm_aug.content import as_uint8, content_key, look
 from pasm_aug.fingerprint import make_fingerprint
-from pasm_aug.functional import as_uint8, content_key
 from pasm_aug.identity import dataset_digest
 from pasm_aug.journal import Journal, journal_paths, read_journal, row_dtype
 from pasm_aug.processes import process_state
@@ -183,7 +183,7 @@ def _mine_share(
         images = torch.from_numpy(np.stack([image for image, _, _ in batch]))
         labels, keys = (np.array([item[i] for item in batch], dtype=np.int64) for i in (1, 2))
         result = search.run(teacher, images, torch.from_numpy(labels), preprocess=preprocess, keys=keys)
-        journal.append(_to_rows(result, keys, labels))
+        journal.append(_to_rows(result, keys, labels, [look(image) for image, _, _ in batch]))
         queries += int(result.queries.sum())
         bar.update(len(batch))
         bar.set_postfix_str(f"{queries:,} queries, {queries / (time.perf_counter() - started):,.0f}/s")
@@ -216,9 +216,9 @@ def _as_is(item: Any) -> Any:
     return item
 
 
-def _to_rows(result: PointResult, keys: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _to_rows(result: PointResult, keys: np.ndarray, labels: np.ndarray, looks: list[int]) -> np.ndarray:
     rows = np.zeros(len(keys), row_dtype(result.xy.shape[1], result.colour.shape[2]))
-    rows["key"], rows["label"], rows["mined"] = keys, labels, result.mined
+    rows["key"], rows["label"], rows["look"], rows["mined"] = keys, labels, looks, result.mined
     for name in ("xy", "colour", "p_clean", "p_point", "queries", "forwards"):
         rows[name] = getattr(result, name)
     return rows

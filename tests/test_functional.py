@@ -5,9 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pasm_aug.content import as_uint8, canonical
 from pasm_aug.functional import (
-    as_uint8,
-    canonical,
     content_key,
     distillation_loss,
     erase_patch,

@@ -40,7 +40,7 @@ def test_append_read_continue(journal_path):
         journal.append(make_rows(15, 1))
         journal.append(make_rows(0, 0))
     np.testing.assert_array_equal(read_journal(journal_path, MARK), make_rows(0, 16))
-    assert row_dtype(1, 3).itemsize == 8 + 4 + 1 + 4 + 3 + 4 + 4 + 4 + 4
+    assert row_dtype(1, 3).itemsize == 8 + 4 + 1 + 8 + 4 + 3 + 4 + 4 + 4 + 4
 
 
 def test_every_torn_tail_is_cut(journal_path):

@@ -20,7 +20,7 @@ from pasm_aug.attack.chunks import in_chunks
 from pasm_aug.attack.objectives import Objective, check_objective
 from pasm_aug.attack.result import PointResult
 from pasm_aug.attack.teacher import Preprocess, TeacherObjective
-from pasm_aug.functional import content_key
+from pasm_aug.content import content_key
 from pasm_aug.rng import words
 
 MODES = ("seeded", "paper", "exhaustive")

@@ -1,0 +1,126 @@
+"""Which picture is this? Its pixels as mining sees them, and two names made of them.
+
+:func:`content_key` names a picture exactly: it is the only identity that every pipeline carries, v1 ``Compose``
+included. :func:`look` names it roughly, and tells why an exact name was not found.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import PIL.Image
+import torch
+import xxhash
+from torch import Tensor
+
+Picture = PIL.Image.Image | Tensor | np.ndarray
+
+BITS = {torch.uint8: 8, torch.int16: 15}  # of an integer picture's full range
+DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # of PIL, which do not say what their full range is
+_GRID = 8
+
+
+def as_uint8(image: Picture) -> np.ndarray:
+    """The image as contiguous uint8 (C, H, W) with C = 1 or 3: the pixel space in which pictures are mined.
+
+    Palette, LA and CMYK pictures become RGB, alpha is dropped, floats in [0, 1] are ``round(255 x)`` (NaN counts as
+    0), and of int16 the upper eight of its 15 bits count, as in torchvision's ``to_dtype(scale=True)``.
+
+    Args:
+        image: PIL image of any 8-bit mode; or tensor or array of shape (C, H, W) or (H, W), uint8, int16 or floating in
+            [0, 1].
+
+    Raises:
+        TypeError: not a picture, or a dtype other than these.
+        ValueError: a wrong number of dimensions or channels, or an empty picture.
+    """
+    array = _from_pil(image) if isinstance(image, PIL.Image.Image) else _from_array(image)
+    if array.size == 0:
+        raise ValueError(f"image must not be empty, got shape {tuple(array.shape)}")
+    if array.shape[0] not in (1, 2, 3, 4):
+        raise ValueError(f"image must have 1 to 4 channels, got shape {tuple(array.shape)}")
+    return np.ascontiguousarray(array[:3] if array.shape[0] >= 3 else array[:1])
+
+
+def canonical(image: Picture) -> np.ndarray:
+    """:func:`as_uint8`, with three equal channels counted as one: the form in which pictures are compared."""
+    array = as_uint8(image)
+    return np.ascontiguousarray(array[:1]) if is_grey(array) else array
+
+
+def is_grey(array: np.ndarray) -> bool:
+    """Whether a picture (3, H, W) has three equal channels."""
+    if array.shape[0] != 3 or array[0, 0].tobytes() != array[1, 0].tobytes():  # the first line settles most
+        return False
+    return np.array_equal(array[0], array[1]) and np.array_equal(array[0], array[2])
+
+
+def content_key(image: Picture) -> int:
+    """64-bit name of a picture's content: xxh3_64 of its :func:`canonical` form and shape, as a signed int64.
+
+    It is the same in mining and training only if both run the same deterministic head (decoding, alignment, resizing).
+    """
+    array = canonical(image)
+    digest = xxhash.xxh3_64(array.data, seed=0)
+    digest.update(struct.pack("<3q", *array.shape))
+    key = digest.intdigest()
+    return key - ((key >> 63) << 64)
+
+
+def look(image: Picture) -> int:
+    """64 bits, as a signed int64, that hardly change with a picture's size or with how it was decoded and resized.
+
+    Which of the means of a grid of 9 × 8 cells are brighter than their right neighbours (the "difference hash").
+    """
+    grey = canonical(image).astype(np.float32).mean(0)
+    for axis, cells in ((0, _GRID), (1, _GRID + 1)):
+        edges = np.arange(cells) * grey.shape[axis] // cells
+        widths = np.maximum(np.diff(edges, append=grey.shape[axis]), 1)
+        grey = np.add.reduceat(grey, edges, axis=axis) / np.expand_dims(widths, 1 - axis)
+    bits = np.packbits(grey[:, :-1] > grey[:, 1:])
+    return int(bits.view("<i8")[0])
+
+
+def unlikeness(looks: np.ndarray, of: int) -> np.ndarray:
+    """In how many of its 64 bits each of ``looks`` (R,) int64 differs from one."""
+    return np.bitwise_count(looks ^ np.int64(of))
+
+
+def _from_pil(image: PIL.Image.Image) -> np.ndarray:
+    if image.mode in DEEP_MODES:
+        raise TypeError(f"image must have 8 bits a channel, got mode {image.mode!r}: bring it to 0…255 first")
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    array = np.asarray(image)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+
+
+def _from_array(image: Tensor | np.ndarray) -> np.ndarray:
+    if isinstance(image, Tensor):
+        image = image.detach().as_subclass(Tensor)
+        if image.dtype == torch.bfloat16:  # numpy has none
+            image = image.float()
+        array = (image if image.device.type == "cpu" else image.cpu()).numpy()
+    elif isinstance(image, np.ndarray):
+        array = image
+    else:
+        raise TypeError(f"image must be a PIL image, a tensor or an array, got {type(image).__name__}")
+    if array.dtype != np.uint8:
+        array = _eight_bits(array)
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3:
+        raise ValueError(f"image must have shape (C, H, W), got {tuple(array.shape)}")
+    return array
+
+
+def _eight_bits(array: np.ndarray) -> np.ndarray:
+    if np.issubdtype(array.dtype, np.floating):
+        scaled = array.astype(np.float32, copy=False) * np.float32(255)
+        np.rint(scaled, out=scaled)
+        np.fmax(scaled, 0, out=scaled)  # unlike maximum it prefers the number to NaN
+        return np.minimum(scaled, 255, out=scaled).astype(np.uint8)
+    if array.dtype == np.int16:
+        return (np.maximum(array, 0) >> (BITS[torch.int16] - 8)).astype(np.uint8)
+    raise TypeError(f"image must be uint8, int16 or floating, got {array.dtype}")

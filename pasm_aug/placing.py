@@ -1,0 +1,238 @@
+"""Where to erase: the place and colour of each picture's square, looked up or drawn, and counted.
+
+Which row of the cache is a picture's is decided by, in this order: an :class:`ErasePoint` (place alone), a
+:class:`SampleIndex` or a dict entry ``"index"``, and else the picture's content.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import PIL.Image
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from pasm_aug import fill
+from pasm_aug.cache import PositionCache
+from pasm_aug.checks import check_probability, check_size, check_size_range
+from pasm_aug.content import as_uint8, content_key, look
+from pasm_aug.counts import SharedCounts
+from pasm_aug.erase_point import ErasePoint
+from pasm_aug.functional import Box, clipped_box, side_in_pixels
+from pasm_aug.identity import NAMELESS, Name, find_row, names_of, why_missed
+
+_DRAWS = 9  # p, rank, size, two for the place, four for the colour: as many for a miss as for a hit
+_COUNTERS = ("calls", "erased", "hits", "misses", "skipped", "warned", "erased_pixels", "pixels")
+_REMEMBERED = 64  # pictures missed, to tell why
+
+Colour = tuple[int, ...]
+
+
+class CacheMiss(LookupError, ValueError):
+    """A picture without a row in the cache, where ``on_miss="raise"``."""
+
+
+class Placing(v2.Transform):
+    """What :class:`~pasm_aug.transforms.PointAdversarialErase` knows of places; its options are explained there."""
+
+    def __init__(
+        self,
+        cache: str | os.PathLike[str] | PositionCache | None,
+        *,
+        p: float,
+        size: float,
+        size_range: tuple[float, float] | None,
+        value: str | float | Sequence[float],
+        on_miss: str,
+        index_getter: str | Callable[[Any], Any] | None,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+    ) -> None:
+        super().__init__()
+        self.cache = cache if cache is None or isinstance(cache, PositionCache) else PositionCache.open(cache)
+        if on_miss not in ("random", "skip", "raise"):
+            raise ValueError(f'on_miss must be "random", "skip" or "raise", got {on_miss!r}')
+        if index_getter is not None and index_getter != "default" and not callable(index_getter):
+            raise TypeError(f'index_getter must be "default", a callable or None, got {index_getter!r}')
+        self.on_miss, self.index_getter = on_miss, index_getter
+        self.p = check_probability(p)
+        self.size = check_size("size", size)
+        self.size_range = None if size_range is None else check_size_range(size_range)
+        self.value = fill.check_value(value)
+        self._normalisation = fill.check_normalisation(mean, std)
+        self._counts = SharedCounts(_COUNTERS)
+        self._missed: list[tuple[int, int]] = []
+
+    def stats(self) -> dict[str, int]:
+        """Totals over all processes that share this transform, in pictures: ``calls``, ``erased``, ``hits``,
+        ``misses``, and of these ``skipped``."""
+        totals = self._counts.totals()
+        return {name: totals[name] for name in ("calls", "erased", "hits", "misses", "skipped")}
+
+    def erased_share(self) -> float:
+        """The share of all pixels seen that was erased, over all processes; 0 before the first picture."""
+        totals = self._counts.totals()
+        return totals["erased_pixels"] / max(totals["pixels"], 1)
+
+    def _on_miss(self, image: Any) -> str:
+        """Warn or raise where the options say so; return what to do."""
+        cache = self.cache
+        if cache is None:
+            return self.on_miss
+        if len(self._missed) < _REMEMBERED or self.on_miss == "raise":
+            array = as_uint8(self._whole(image))
+            self._missed.append((look(array), look(array[..., ::-1])))
+        if self.on_miss == "raise":
+            raise CacheMiss(f"no row for this picture in {cache.path}; {why_missed(cache, [self._missed.pop()])}")
+        totals = self._counts.totals()
+        seen = totals["hits"] + totals["misses"] + 1
+        known = cache.unmined / max(len(cache), 1)  # pictures that the search skipped are no surprise
+        if totals["calls"] >= 100 and not totals["warned"] and totals["misses"] > (0.1 + known) * seen:
+            self._counts.add(warned=1)
+            rate = f"hit rate {totals['hits'] / seen:.0%} in {seen} look-ups"
+            warnings.warn(f"{cache.path}: {rate}; {why_missed(cache, self._missed)}", stacklevel=2)
+        return self.on_miss
+
+    def _draw(self, images: Sequence[Any], sample: Any, leaves: Sequence[Any]) -> dict[str, Any]:
+        width, height = self._check(images)
+        image = images[0]
+        lead = 0 if isinstance(image, PIL.Image.Image) else leading(image)
+        point = next((leaf for leaf in leaves if isinstance(leaf, ErasePoint)), None)
+        if self.cache is not None:
+            self.cache.refresh()
+        if not lead:
+            name = names_of(sample, leaves, self.index_getter, None)[0] if leaves or callable(self.index_getter) else NAMELESS
+            spots = None if point is None else _spots(point, width, height, 1)[0]
+            box, colour = self._draw_one(torch.rand(_DRAWS).tolist(), image, width, height, name, spots)
+            return {"box": box, "colour": colour}
+        each = image.flatten(0, lead - 1)
+        count = len(each)
+        names = names_of(sample, leaves, self.index_getter, count)
+        places = [None] * count if point is None else _spots(point, width, height, count)
+        drawn = [
+            self._draw_one(u, one, width, height, name, spots)
+            for u, one, name, spots in zip(torch.rand(count, _DRAWS).tolist(), each, names, places, strict=True)
+        ]
+        return {"boxes": [box for box, _ in drawn], "colours": [colour for _, colour in drawn]}
+
+    def _draw_one(
+        self, u: list[float], image: Any, width: int, height: int, name: Name, spots: list[list[float]] | None
+    ) -> tuple[Box | None, Colour]:
+        """Box and colour of one picture, from its :data:`_DRAWS` uniform numbers; ``None``: leave it."""
+        erase, rank, size, *place, c0, c1, c2, _ = u
+        if erase >= self.p:
+            self._counts.add(calls=1, pixels=width * height)
+            return None, ()
+        side = self._side(size, min(width, height))
+        found = self._find(rank, side, image, width, height, name, spots)
+        if found is not None:
+            x, y, colour = found
+            x, y = self._centre(x, y, place, width, height)
+            box = clipped_box(x, y, side, width, height)
+        elif self._on_miss(image) == "skip":
+            self._counts.add(calls=1, misses=1, skipped=1, pixels=width * height)
+            return None, ()
+        else:
+            box = clipped_box(*self._anywhere(place, side, width, height), side, width, height)
+            channels = fill.colour_channels(image)
+            grey = self.cache is not None and self.cache.channels == 1
+            colour = tuple(int(u * 256) for u in ((c0,) * channels if grey else (c0, c1, c2)[:channels]))
+        assert box is not None
+        area = (box[2] - box[0]) * (box[3] - box[1])
+        hit = found is not None
+        self._counts.add(calls=1, erased=1, hits=hit, misses=not hit, erased_pixels=area, pixels=width * height)
+        return box, colour
+
+    def _find(
+        self, rank: float, side: int, image: Any, width: int, height: int, name: Name, spots: list[list[float]] | None
+    ) -> tuple[int, int, Colour] | None:
+        """(x, y, colour) of one of the picture's points, or ``None``."""
+        cache = self.cache
+        if spots is not None:
+            # Of several points one is drawn whose square is still on the canvas.
+            pixels = [(k, math.floor(x), math.floor(y)) for k, (x, y) in enumerate(spots) if not math.isnan(x)]
+            pixels = [(k, x, y) for k, x, y in pixels if clipped_box(x, y, side, width, height)]
+            if not pixels:
+                return None
+            chosen, x, y = pixels[int(rank * len(pixels))]
+            if self.value != "point":
+                return x, y, ()
+            if cache is None or name.index is None:
+                raise ValueError(
+                    'an ErasePoint has no colour: value="point" needs the cache and a SampleIndex beside it '
+                    "(IndexedDataset gives both), or give another value"
+                )
+            row = find_row(cache, name._replace(trusted=True), int)  # random geometry has changed the content
+            return None if row < 0 else (x, y, cache.point(row, min(chosen, cache.points - 1))[2])
+        if cache is None:
+            return None
+        row = find_row(cache, name, lambda: self._key(image))
+        return None if row < 0 else cache.point(row, int(rank * cache.points))
+
+    def _centre(self, x: int, y: int, u: list[float], width: int, height: int) -> tuple[int, int]:
+        """Where the square of a picture with a point at (x, y) goes; ``u``: two uniform numbers."""
+        return x, y
+
+    def _anywhere(self, u: list[float], side: int, width: int, height: int) -> tuple[int, int]:
+        """A place for a picture without a point: the square lies within the picture."""
+        x, y = (
+            int(at * max(length - side + 1, 1)) + min(side, length) // 2
+            for at, length in zip(u, (width, height), strict=True)
+        )
+        return x, y
+
+    def _side(self, u: float, shorter: int) -> int:
+        low, high = self.size_range or (self.size, self.size)
+        if isinstance(low, int):
+            return low + int(u * (high - low + 1))
+        return side_in_pixels(low + u * (high - low), shorter)
+
+    def _whole(self, image: Any) -> Any:
+        """One picture in [0, 1] or 0…255: a video's first frame, before ``Normalize``."""
+        if isinstance(image, Tensor) and image.ndim > 3:
+            image = image[(0,) * (image.ndim - 3)]
+        return image if self._normalisation is None else self._normalisation.undo(image)
+
+    def _key(self, image: Any) -> int:
+        return content_key(self._whole(image))
+
+    def _check(self, images: Sequence[Any]) -> tuple[int, int]:
+        """(width, height) that all pictures of a sample must have."""
+        if not images:
+            raise TypeError("the sample holds no picture: neither a PIL image nor a tensor (..., C, H, W)")
+        first = fill.check_image(images[0], self._normalisation)
+        if len(images) > 1:
+            shapes = [(fill.check_image(x, self._normalisation), _lead_shape(x)) for x in images]
+            if len(set(shapes)) > 1:
+                raise ValueError(
+                    "the pictures of a sample must have one size (width, height) and one number of pictures, got "
+                    f"{[(*size, *lead) for size, lead in shapes]}"
+                )
+        return first
+
+
+def leading(image: Any) -> int:
+    """How many leading dimensions of a tensor count pictures, or videos."""
+    return image.ndim - (4 if isinstance(image, tv_tensors.Video) else 3)
+
+
+def _lead_shape(image: Any) -> tuple[int, ...]:
+    return () if isinstance(image, PIL.Image.Image) else tuple(image.shape[: leading(image)])
+
+
+def _spots(point: ErasePoint, width: int, height: int, count: int) -> list[list[list[float]]]:
+    """The points (x, y) of each of ``count`` pictures."""
+    if tuple(point.canvas_size) != (height, width):
+        raise ValueError(
+            f"the ErasePoint is for a canvas (height, width) = {tuple(point.canvas_size)}, the picture has "
+            f"{(height, width)}: a transform changed one without the other"
+        )
+    if math.prod(point.shape[:-2]) != count:
+        raise ValueError(f"{count} pictures need an ErasePoint ({count}, K, 2), got {tuple(point.shape)}")
+    return point.as_subclass(Tensor).reshape(count, -1, 2).tolist()
