@@ -188,6 +188,10 @@ class PositionCache:
         columns = self._opened()["xy"]
         return columns[row].astype(np.float32) if row >= 0 else np.full(columns.shape[1:], np.nan, np.float32)
 
+    def strengths(self, row: int) -> np.ndarray:
+        """``p_point`` of all points of a row, (K,) float32."""
+        return self._opened()["p_point"][row].copy()
+
     def resembling(self, looks: Iterable[int]) -> float:
         """Share of ``looks`` (:func:`~pasm_aug.content.look`) that a mined picture has too; a quarter of the looks of
         those is kept."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pasm_aug.arms import MINED
 from pasm_aug.options import (
     PAPER,
     HelpFormatter,
@@ -108,7 +109,10 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         "--teacher", metavar="DIR", type=Path, help="its logits on the clean picture enter the loss (Eq. 4)"
     )
     group.add_argument(
-        "--positions", metavar="FILE", type=Path, help="cache of `pasm-aug mine`; needed by --augment point"
+        "--positions",
+        metavar="FILE",
+        type=Path,
+        help="cache of `pasm-aug mine`; needed by --augment " + ", ".join(MINED),
     )
     add_erasing(parser)
     parser.set_defaults(augment="none")

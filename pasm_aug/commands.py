@@ -8,8 +8,9 @@ import functools
 import torch
 
 from pasm_aug import evaluation, training
-from pasm_aug.arms import default_geometry, make_erase
+from pasm_aug.arms import MINED, arm_positions, default_geometry, make_erase
 from pasm_aug.attack.search import PointSearch
+from pasm_aug.cache import PositionCache
 from pasm_aug.evaluation import Metrics
 from pasm_aug.files import write_json
 from pasm_aug.functional import distillation_loss
@@ -27,13 +28,19 @@ __all__ = ["evaluate", "mine", "report", "run", "train"]
 def train(args: argparse.Namespace) -> None:
     """Train one network into a folder."""
     args.image_size = default_image_size(args)
-    if args.augment == "point" and args.positions is None:
-        raise ValueError("--augment point needs --positions FILE, which `pasm-aug mine` writes")
+    if args.augment in MINED and args.positions is None:
+        raise ValueError(f"--augment {args.augment} needs --positions FILE, which `pasm-aug mine` writes")
+    if args.augment.startswith("cam-") and args.teacher is None:
+        raise ValueError(f"--augment {args.augment} needs --teacher DIR, whose class activation maps it follows")
     train_split, val = open_split(args, "train"), open_split(args, "val")
-    erase = make_erase(args.augment, args.positions, p=args.p, size=args.mask_size, value=args.value)
     info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
     teacher = open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None
     args.out.mkdir(parents=True, exist_ok=True)
+    mined = PositionCache.open(args.positions) if args.augment in MINED else None
+    places = arm_positions(
+        args.augment, mined, teacher, train_split, args.out, seed=args.seed, device=args.device, progress=not args.quiet
+    )
+    erase = make_erase(args.augment, places, p=args.p, size=args.mask_size, value=args.value)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
         network = model_factory(args, len(train_split.classes))()

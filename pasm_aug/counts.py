@@ -38,6 +38,11 @@ class SharedCounts:
         for name, amount in amounts.items():
             row[self._column[name]] += amount
 
+    def erased_area(self) -> tuple[int, int]:
+        """(pixels erased, pixels seen), of counters that have these names."""
+        totals = self.totals()
+        return totals["erased_pixels"], totals["pixels"]
+
     def totals(self) -> dict[str, int]:
         """Sums over all processes."""
         return dict(zip(self.names, self._array.sum(0).tolist(), strict=True))

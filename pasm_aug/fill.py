@@ -10,6 +10,7 @@ from typing import Any
 import PIL.Image
 import torch
 from torch import Tensor
+from torchvision.transforms.v2._utils import is_pure_tensor
 
 from pasm_aug.content import BITS, DEEP_MODES, as_uint8, is_grey
 
@@ -36,6 +37,11 @@ class Normalisation:
         if len(values) not in (1, like.shape[0]):
             raise ValueError(f"mean and std hold {len(values)} numbers, the image has {like.shape[0]} channels")
         return torch.tensor(values, device=like.device).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def is_plain_image(leaf: Any) -> bool:
+    """Whether part of a sample is a plain tensor that can be a picture: a label or a one-hot vector is none."""
+    return is_pure_tensor(leaf) and leaf.ndim > 2
 
 
 def check_image(image: Image, normalisation: Normalisation | None = None) -> tuple[int, int]:

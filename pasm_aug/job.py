@@ -62,6 +62,15 @@ def run(args: argparse.Namespace) -> None:
         "seed": args.seed,
         "progress": not args.quiet,
         "info": info,
+        "miner": miner,
+        "search": PointSearch(
+            args.search,
+            objective=args.objective,
+            patch=args.mask_size,
+            budget=args.budget,
+            seed=args.seed,
+            device=args.device,
+        ),
     }
     arms: dict[str, list[RoundResult]] = {args.augment: []}
     factory = model_factory(args, len(train_split.classes))
@@ -70,15 +79,6 @@ def run(args: argparse.Namespace) -> None:
         splits,
         out=args.out,
         teacher=teacher,
-        miner=miner,
-        search=PointSearch(
-            args.search,
-            objective=args.objective,
-            patch=args.mask_size,
-            budget=args.budget,
-            seed=args.seed,
-            device=args.device,
-        ),
         augment=args.augment,
         rounds=args.rounds,
         teacher_training={"epochs": args.teacher_epochs, "lr": args.teacher_lr},

@@ -75,10 +75,9 @@ class Placing(v2.Transform):
         totals = self._counts.totals()
         return {name: totals[name] for name in ("calls", "erased", "hits", "misses", "skipped")}
 
-    def erased_share(self) -> float:
-        """The share of all pixels seen that was erased, over all processes; 0 before the first picture."""
-        totals = self._counts.totals()
-        return totals["erased_pixels"] / max(totals["pixels"], 1)
+    def erased_area(self) -> tuple[int, int]:
+        """(pixels erased, pixels seen) over all processes."""
+        return self._counts.erased_area()
 
     def _on_miss(self, image: Any) -> str:
         """Warn or raise where the options say so; return what to do."""
@@ -107,7 +106,11 @@ class Placing(v2.Transform):
         if self.cache is not None:
             self.cache.refresh()
         if not lead:
-            name = names_of(sample, leaves, self.index_getter, None)[0] if leaves or callable(self.index_getter) else NAMELESS
+            name = (
+                names_of(sample, leaves, self.index_getter, None)[0]
+                if leaves or callable(self.index_getter)
+                else NAMELESS
+            )
             spots = None if point is None else _spots(point, width, height, 1)[0]
             box, colour = self._draw_one(torch.rand(_DRAWS).tolist(), image, width, height, name, spots)
             return {"box": box, "colour": colour}
@@ -173,7 +176,15 @@ class Placing(v2.Transform):
         if cache is None:
             return None
         row = find_row(cache, name, lambda: self._key(image))
-        return None if row < 0 else cache.point(row, int(rank * cache.points))
+        if row < 0:
+            return None
+        x, y, colour = cache.point(row, int(rank * cache.points))
+        if x >= width or y >= height:
+            raise ValueError(
+                f"the point ({x}, {y}) in {cache.path} lies outside this picture of {width}x{height}: it was mined at "
+                "another size"
+            )
+        return x, y, colour
 
     def _centre(self, x: int, y: int, u: list[float], width: int, height: int) -> tuple[int, int]:
         """Where the square of a picture with a point at (x, y) goes; ``u``: two uniform numbers."""

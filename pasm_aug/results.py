@@ -29,6 +29,7 @@ class RoundResult:
     test: Metrics | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     queries: int = 0
+    erased_share: float = 0.0  # of the pixels seen in the last epoch
 
     def save(self) -> None:
         write_json(Path(self.folder) / "result.json", asdict(self) | {"folder": Path(self.folder).name})
@@ -47,14 +48,16 @@ def best_round(results: list[RoundResult]) -> RoundResult:
 
 
 def write_rounds(path: Path, results: list[RoundResult]) -> None:
-    """One row a round: arm, round, its teacher, accuracies in [0, 1], seconds and queries."""
+    """One row a round: arm, round, its teacher, accuracies in [0, 1], seconds, queries, share of the pixels erased."""
     rows = []
     for r in results:
         row: dict[str, Any] = {"arm": r.arm, "round": r.round, "teacher_round": r.teacher_round, "improved": r.improved}
         for split, scores in (("train", r.train), ("val", r.val), ("test", r.test)):
             row[f"{split}_accuracy"] = round(scores.accuracy, 6) if scores else ""
         rows.append(
-            row | {f"{k}_seconds": round(r.seconds.get(k, 0.0), 2) for k in ("mine", "train")} | {"queries": r.queries}
+            row
+            | {f"{k}_seconds": round(r.seconds.get(k, 0.0), 2) for k in ("mine", "train")}
+            | {"queries": r.queries, "erased_share": round(r.erased_share, 6)}
         )
     write_csv(path, rows)
 

@@ -18,8 +18,9 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from pasm_aug.arms import make_erase
+from pasm_aug.arms import MINED, arm_positions, make_erase
 from pasm_aug.attack.search import PointSearch
+from pasm_aug.cache import PositionCache
 from pasm_aug.evaluation import evaluate
 from pasm_aug.files import read_json, write_json
 from pasm_aug.functional import distillation_loss
@@ -66,10 +67,11 @@ def run_rounds(
         datasets: ``"train"``, ``"val"`` and ``"test"``; items (image, label) without random transforms.
         out: folder; ``round-0`` holds the first teacher, ``round-r`` round r's positions, student and scores.
         teacher: start from this one: a module, a folder of :func:`~pasm_aug.models.save_model`, or round 0 of another
-            run on the same data, whose scores stand as they are; default: train one with ``teacher_training``.
+            run on the same data, whose scores stand as they are, and the points too that it mined in round 1 with the
+            same search; default: train one with ``teacher_training``.
         miner: mine with this network instead of the teacher (Table 7 of the paper).
         search: mode or :class:`PointSearch`.
-        augment: one of :data:`~pasm_aug.arms.AUGMENTS`; only ``"point"`` mines.
+        augment: one of :data:`~pasm_aug.arms.AUGMENTS`; those in :data:`~pasm_aug.arms.MINED` mine.
         rounds: how many; ``None`` stops after the first round that does not raise validation accuracy, and after 8.
         p, size, value: of the erasing; the paper erases every image (p = 1).
         alpha, beta: weights of Eq. 4.
@@ -166,8 +168,9 @@ def run_rounds(
             return RoundResult.load(folder), load_model(folder, model=fresh(0))
         folder.mkdir(parents=True, exist_ok=True)
         cache, queries = None, 0
-        if augment == "point":
-            cache = mine_positions(
+        if augment in MINED:
+            shared = _shared_positions(teacher, out) if number == 1 and miner is None else None
+            cache = shared or mine_positions(
                 miner or network,
                 splits["train"],
                 folder / "positions.safetensors",
@@ -177,13 +180,23 @@ def run_rounds(
                 workers=workers,
                 progress=progress,
             )
-            queries = int(cache.metadata["queries"])
+            queries = 0 if shared else int(cache.metadata["queries"])
+        places = arm_positions(
+            augment,
+            cache,
+            network,
+            splits["train"],
+            folder,
+            seed=derive_seed(seed, number),
+            device=training.get("device"),
+            progress=progress,
+        )
         mined = time.perf_counter()
         pupil = copy.deepcopy(network) if student == "refine" else fresh(number)
         trained = fit(
             model=pupil,
             dataset=splits["train"],
-            augment=PairedView(make_erase(augment, cache, p=p, size=size, value=value), geometry),
+            augment=PairedView(make_erase(augment, places, p=p, size=size, value=value), geometry),
             teacher=network,
             loss=functools.partial(distillation_loss, alpha=alpha, beta=beta),
             seed=derive_seed(seed, number),
@@ -194,8 +207,9 @@ def run_rounds(
         improved = val_scores.accuracy > best.val.accuracy
         result = RoundResult(augment, number, str(folder), best.round, improved, train_scores, val_scores)
         result.seconds = {"train": time.perf_counter() - mined}
-        if cache is not None:
+        if places is not None:
             result.seconds["mine"] = mined - started
+        result.erased_share = trained.history[-1].get("erased_share", 0.0)
         result.queries = queries
         finish(result, pupil, trained.history, parent=str(Path(best.folder)), initial=student)
         return result, pupil
@@ -224,6 +238,18 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that change a result and can be compared; functions have no identity that outlives the process."""
     kept = (k for k, v in options.items() if k != "device" and isinstance(v, int | float | str | list | tuple))
     return {k: options[k] for k in kept}
+
+
+def _shared_positions(teacher: Any, out: Path) -> PositionCache | None:
+    """The points that another run mined in its first round with the same teacher, data and search."""
+    if not isinstance(teacher, RoundResult):
+        return None
+    other = Path(teacher.folder).parent
+    theirs = other / "round-1" / "positions.safetensors"
+    if other == out or not theirs.exists():
+        return None
+    old, new = (read_json(run / "options.json") for run in (other, out))
+    return PositionCache.open(theirs) if all(old[k] == new[k] for k in ("search", "seed", "data")) else None
 
 
 def _check_begun(out: Path, options: dict[str, Any]) -> None:

@@ -126,10 +126,12 @@ def train(
     )
     transform = augment if augment is None or isinstance(augment, PairedView) else PairedView(augment)
     loader = make_loader(dataset, sampler, transform, workers=workers)
+    erased_area = getattr(getattr(transform, "erase", None), "erased_area", None)
 
     gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
     for epoch in range(len(history), epochs):
         sampler.epoch, started = epoch, time.perf_counter()
+        before = erased_area() if erased_area else (0, 0)
         student.train()
         total = torch.zeros(3, dtype=torch.float64, device=accelerator.device)
         bar = tqdm(
@@ -166,6 +168,9 @@ def train(
         row: dict[str, float] = {"epoch": epoch + 1, "lr": float(sched.get_last_lr()[0])}
         total = accelerator.reduce(total)
         row |= {"loss": (total[0] / total[2]).item(), "running_accuracy": (total[1] / total[2]).item()}
+        if erased_area:
+            erased, seen = (now - then for now, then in zip(erased_area(), before, strict=True))
+            row["erased_share"] = round(erased / max(seen, 1), 6)
         sched.step()
         if val is not None:
             scores = evaluate(

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torchvision import tv_tensors
-from torchvision.transforms.v2._utils import is_pure_tensor
 
 from pasm_aug import fill
 from pasm_aug.cache import PositionCache
@@ -91,7 +90,7 @@ class PointAdversarialErase(Placing):
             mean=mean,
             std=std,
         )
-        self._transformed_types = (_is_plain_image, tv_tensors.Image, tv_tensors.Video, PIL.Image.Image)
+        self._transformed_types = (fill.is_plain_image, tv_tensors.Image, tv_tensors.Video, PIL.Image.Image)
         self.inplace = inplace
 
     def forward(self, *inputs: Any) -> Any:
@@ -167,10 +166,6 @@ class PointAdversarialErase(Placing):
         size = f"size={self.size:.4g}" if self.size_range is None else f"size_range={self.size_range}"
         path = None if self.cache is None else self.cache.path
         return f"{path!r}, p={self.p}, {size}, value={self.value!r}, on_miss={self.on_miss!r}"
-
-
-def _is_plain_image(leaf: Any) -> bool:
-    return is_pure_tensor(leaf) and leaf.ndim > 2  # a label or a one-hot vector is no picture
 
 
 def _is_picture_with_names(sample: tuple[Any, ...]) -> bool:
