@@ -16,9 +16,8 @@ from numpy.typing import ArrayLike
 
 from pasm_aug.cache_file import CacheError, Stamp, check_fingerprint, decode, stamp_of
 from pasm_aug.content import unlikeness
-from pasm_aug.journal import row_dtype
 from pasm_aug.lock import CacheLock
-from pasm_aug.merge import match, write_cache
+from pasm_aug.merge import as_rows, match, serving_rows, write_cache
 
 __all__ = ["CacheError", "CacheLock", "Points", "PositionCache", "check_fingerprint", "write_cache"]
 
@@ -87,25 +86,8 @@ class PositionCache:
         self._columns, self._metadata, self._stamp = decode(self.path, verify=self._verify)
         self._key, self._label, self._index = (self._columns[name] for name in ("key", "label", "index"))
         self._unmined = int((self._index < 0).sum())
-        self._serving = self._choose()
+        self._serving = serving_rows(self._key, self._index)
         return True
-
-    def _choose(self) -> dict[int, int]:
-        """For keys with several labels: first row of the key → the row that its lowest sample index uses."""
-        again = np.flatnonzero(self._key[1:] == self._key[:-1])
-        keys = np.unique(self._key[again])
-        self._conflicts = len(keys)
-        starts, stops = (self._key.searchsorted(keys, side) for side in ("left", "right"))
-        lowest: dict[int, int] = {}
-        if len(keys):
-            rows = np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
-            samples = np.flatnonzero(np.isin(self._index, rows))[::-1]  # so the lowest is the last to be written
-            lowest = dict(zip(self._index[samples].tolist(), samples.tolist(), strict=True))
-        none = len(self._index)
-        return {
-            start: min(range(start, stop), key=lambda row: lowest.get(row, none))
-            for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
-        }
 
     def _opened(self) -> dict[str, np.ndarray]:
         if self._stamp is None:
@@ -135,7 +117,7 @@ class PositionCache:
     def conflicts(self) -> int:
         """Number of pictures that occur with several labels."""
         self._opened()
-        return self._conflicts
+        return len(self._serving)
 
     @property
     def unmined(self) -> int:
@@ -253,19 +235,7 @@ class PositionCache:
 
         The file keeps the cost as totals; they are spread evenly over the rows here, so that their sum stays.
         """
-        columns = self._opened()
-        mined, skipped = len(self._key), len(columns["skipped_key"])
-        rows = np.zeros(mined + skipped, row_dtype(self.points, self.channels))
-        for name in ("key", "label", "xy", "colour", "p_clean", "p_point"):
-            rows[name][:mined] = columns[name]
-        rows["look"][: len(columns["look"])] = columns["look"]  # whichever row they came from
-        rows["key"][mined:], rows["label"][mined:] = columns["skipped_key"], columns["skipped_label"]
-        rows["mined"][:mined] = True
-        if len(rows):
-            each, rest = divmod(int(self._metadata["queries"]), len(rows))
-            rows["queries"] = each + (np.arange(len(rows)) < rest)
-            rows["forwards"] = self._metadata["forwards"] / len(rows)
-        return rows
+        return as_rows(self._opened(), self._metadata)
 
     def summary(self) -> str:
         """A few lines for a person."""

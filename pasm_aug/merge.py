@@ -72,6 +72,38 @@ def match(row_keys: np.ndarray, row_labels: np.ndarray, keys: np.ndarray, labels
         rows[other] += 1
 
 
+def as_rows(columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> np.ndarray:
+    """The rows that :func:`write_cache` made the columns of; the totals of cost are spread evenly over them."""
+    points, channels = columns["colour"].shape[1:]
+    mined, skipped = len(columns["key"]), len(columns["skipped_key"])
+    rows = np.zeros(mined + skipped, row_dtype(points, channels))
+    for name in ("key", "label", "xy", "colour", "p_clean", "p_point"):
+        rows[name][:mined] = columns[name]
+    rows["look"][: len(columns["look"])] = columns["look"]  # whichever row they came from
+    rows["key"][mined:], rows["label"][mined:] = columns["skipped_key"], columns["skipped_label"]
+    rows["mined"][:mined] = True
+    if len(rows):
+        each, rest = divmod(int(metadata["queries"]), len(rows))
+        rows["queries"] = each + (np.arange(len(rows)) < rest)
+        rows["forwards"] = metadata["forwards"] / len(rows)
+    return rows
+
+
+def serving_rows(row_keys: np.ndarray, index: np.ndarray) -> dict[int, int]:
+    """For keys with several labels: first row of the key → the row that its lowest sample index uses."""
+    keys = np.unique(row_keys[1:][row_keys[1:] == row_keys[:-1]])
+    starts, stops = (row_keys.searchsorted(keys, side) for side in ("left", "right"))
+    lowest: dict[int, int] = {}
+    if len(keys):
+        rows = np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
+        samples = np.flatnonzero(np.isin(index, rows))[::-1]  # so the lowest is the last to be written
+        lowest = dict(zip(index[samples].tolist(), samples.tolist(), strict=True))
+    return {
+        start: min(range(start, stop), key=lambda row: lowest.get(row, len(index)))
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
+    }
+
+
 def _package_version() -> str:
     try:
         return importlib.metadata.version("pasm_aug")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,9 +19,8 @@ from torch.utils.data import Dataset
 
 from pasm_aug.arms import MINED, arm_positions, make_erase
 from pasm_aug.attack.search import PointSearch
-from pasm_aug.cache import PositionCache
+from pasm_aug.begun import check_begun, plain_options, shared_positions
 from pasm_aug.evaluation import evaluate
-from pasm_aug.files import read_json, write_json
 from pasm_aug.functional import distillation_loss
 from pasm_aug.identity import dataset_digest
 from pasm_aug.mining import mine_positions
@@ -92,7 +90,7 @@ def run_rounds(
     make_erase(augment, None, p=p, size=size, value=value)  # a wrong option must not cost a teacher first
     out, about = Path(out), dict(info or {})
     splits = {name: datasets[name] for name in ("train", "val", "test")}
-    _check_begun(
+    check_begun(
         out,
         {
             "augment": augment,
@@ -101,8 +99,8 @@ def run_rounds(
             "search": (PointSearch(search, seed=seed) if isinstance(search, str) else search).settings(),
             "loss": [alpha, beta],
             "student": student,
-            "training": _plain(training),
-            "teacher_training": _plain(teacher_training or {}),
+            "training": plain_options(training),
+            "teacher_training": plain_options(teacher_training or {}),
             "seed": seed,
             "data": {name: dataset_digest(splits[name]) for name in ("train", "val")},  # test stays unread
         },
@@ -169,7 +167,7 @@ def run_rounds(
         folder.mkdir(parents=True, exist_ok=True)
         cache, queries = None, 0
         if augment in MINED:
-            shared = _shared_positions(teacher, out) if number == 1 and miner is None else None
+            shared = shared_positions(teacher, out) if number == 1 and miner is None else None
             cache = shared or mine_positions(
                 miner or network,
                 splits["train"],
@@ -232,40 +230,3 @@ def run_rounds(
                 result.save()
     if process_state().is_main_process:
         write_rounds(out / "rounds.csv", results)
-
-
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that change a result and can be compared; functions have no identity that outlives the process."""
-    kept = (k for k, v in options.items() if k != "device" and isinstance(v, int | float | str | list | tuple))
-    return {k: options[k] for k in kept}
-
-
-def _shared_positions(teacher: Any, out: Path) -> PositionCache | None:
-    """The points that another run mined in its first round with the same teacher, data and search."""
-    if not isinstance(teacher, RoundResult):
-        return None
-    other = Path(teacher.folder).parent
-    theirs = other / "round-1" / "positions.safetensors"
-    if other == out or not theirs.exists():
-        return None
-    old, new = (read_json(run / "options.json") for run in (other, out))
-    return PositionCache.open(theirs) if all(old[k] == new[k] for k in ("search", "seed", "data")) else None
-
-
-def _check_begun(out: Path, options: dict[str, Any]) -> None:
-    """Write what the rounds in ``out`` depend on to ``options.json``, or compare it with what is there.
-
-    Raises:
-        ValueError: ``out`` holds rounds of other options or data; the message names what differs.
-    """
-    file, options = out / "options.json", json.loads(json.dumps(options))
-    if file.exists():
-        old = read_json(file)
-        differing = [f"{k} was {old.get(k)}, now {options.get(k)}" for k in options if old.get(k) != options.get(k)]
-        if differing:
-            raise ValueError(
-                f"{out} holds rounds of other options or data ({'; '.join(differing)}): choose another folder"
-            )
-    elif process_state().is_main_process:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(file, options)
