@@ -24,7 +24,7 @@ from pasm_aug.data import FER2013, SyntheticExpressions
 from pasm_aug.loading import to_uint8_tensor
 
 _PACKAGES = ("pasm_aug", "torch", "torchvision", "numpy", "numba", "scipy", "torchattacks")
-_PACKAGES += ("adversarial-robustness-toolbox",)
+_PACKAGES += ("adversarial-robustness-toolbox", "timm", "kornia", "albumentations")
 
 Kind = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

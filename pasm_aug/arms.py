@@ -45,7 +45,7 @@ def check_arm(augment: str) -> None:
 def arm_positions(
     augment: str,
     mined: PositionCache | None,
-    teacher: nn.Module,
+    teacher: nn.Module | None,
     dataset: Dataset,
     folder: Path,
     *,
@@ -57,6 +57,7 @@ def arm_positions(
 
     Args:
         mined: the points of ``teacher`` on ``dataset``, for the arms in :data:`MINED`.
+        teacher: whose activation maps are followed by the arms ``cam-…``; the others need none.
         folder: where ``<augment>.safetensors`` and, for the activation maps, ``cams.safetensors`` are kept.
         seed: of the shuffling.
     """
@@ -69,6 +70,7 @@ def arm_positions(
         return shuffled_positions(mined, file, seed=seed, within_class=augment == "shuffled-class")
     if augment not in ("cam-peak", "cam-region"):
         return mined
+    assert teacher is not None
     cams = class_activation_cache(teacher, dataset, folder / "cams.safetensors", device=device, progress=progress)
     if augment == "cam-region":
         return cams

@@ -155,6 +155,17 @@ class PositionCache:
             )
         return int(self._index[index])
 
+    def rows_of(self, indices: np.ndarray) -> np.ndarray:
+        """:meth:`find_index` for (N,) samples at once."""
+        if len(indices) and not 0 <= indices.min() <= indices.max() < len(self):
+            self.find_index(int(indices[(indices < 0) | (indices >= len(self))][0]))
+        return self._index[indices]
+
+    def points_at(self, rows: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """xy (N, 2) and colour (N, C) of one point of each of N rows."""
+        columns = self._opened()
+        return columns["xy"][rows, ranks], columns["colour"][rows, ranks]
+
     def key(self, row: int) -> int:
         """Content key of a row."""
         return int(self._opened()["key"][row])
@@ -178,7 +189,8 @@ class PositionCache:
         """Share of ``looks`` (:func:`~pasm_aug.content.look`) that a mined picture has too; a quarter of the looks of
         those is kept."""
         known = self._opened()["look"]
-        return float(np.mean([(unlikeness(known, look) <= ALIKE).any() for look in looks] or [0]))
+        found = [bool((unlikeness(known, look) <= ALIKE).any()) for look in looks]
+        return sum(found) / max(len(found), 1)
 
     def lookup(
         self, *, keys: ArrayLike | None = None, indices: ArrayLike | None = None, labels: ArrayLike | None = None
@@ -201,10 +213,7 @@ class PositionCache:
         if len({array.shape for array in arrays.values()}) > 1 or next(iter(arrays.values())).ndim != 1:
             raise ValueError(f"keys, indices, labels must be (N,), got {[a.shape for a in arrays.values()]}")
         if "indices" in arrays:
-            outside = arrays["indices"][(arrays["indices"] < 0) | (arrays["indices"] >= len(self))]
-            if len(outside):
-                self.find_index(int(outside[0]))
-            rows = self._index[arrays["indices"]].astype(np.int64)
+            rows = self.rows_of(arrays["indices"]).astype(np.int64)
         else:
             rows = self._rows_of_keys(arrays["keys"], arrays.get("labels"))
         hit = rows >= 0

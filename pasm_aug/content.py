@@ -84,7 +84,7 @@ def look(image: Picture) -> int:
 
 def unlikeness(looks: np.ndarray, of: int) -> np.ndarray:
     """In how many of its 64 bits each of ``looks`` (R,) int64 differs from one."""
-    return np.bitwise_count(looks ^ np.int64(of))
+    return np.bitwise_count((looks ^ np.int64(of)).view(np.uint64))  # of signed numbers it counts the absolute value
 
 
 def _from_pil(image: PIL.Image.Image) -> np.ndarray:
@@ -98,10 +98,11 @@ def _from_pil(image: PIL.Image.Image) -> np.ndarray:
 
 def _from_array(image: Tensor | np.ndarray) -> np.ndarray:
     if isinstance(image, Tensor):
-        image = image.detach().as_subclass(Tensor)
+        if type(image) is not Tensor:
+            image = image.as_subclass(Tensor)
         if image.dtype == torch.bfloat16:  # numpy has none
             image = image.float()
-        array = (image if image.device.type == "cpu" else image.cpu()).numpy()
+        array = image.numpy(force=True)
     elif isinstance(image, np.ndarray):
         array = image
     else:
@@ -119,8 +120,9 @@ def _eight_bits(array: np.ndarray) -> np.ndarray:
     if np.issubdtype(array.dtype, np.floating):
         scaled = array.astype(np.float32, copy=False) * np.float32(255)
         np.rint(scaled, out=scaled)
-        np.fmax(scaled, 0, out=scaled)  # unlike maximum it prefers the number to NaN
-        return np.minimum(scaled, 255, out=scaled).astype(np.uint8)
+        if not (scaled.min(initial=0) >= 0 and scaled.max(initial=0) <= 255):  # a NaN fails both
+            np.minimum(np.fmax(scaled, 0), 255, out=scaled)  # fmax prefers the number to NaN
+        return scaled.astype(np.uint8)
     if array.dtype == np.int16:
         return (np.maximum(array, 0) >> (BITS[torch.int16] - 8)).astype(np.uint8)
     raise TypeError(f"image must be uint8, int16 or floating, got {array.dtype}")

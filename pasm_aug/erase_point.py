@@ -49,6 +49,9 @@ class ErasePoint(Collatable, tv_tensors.KeyPoints):
         canvas_size: (height, width) of the picture.
     """
 
+    def __new__(cls, data: Any, *, canvas_size: tuple[int, int], **options: Any) -> ErasePoint:
+        return super().__new__(cls, data, canvas_size=canvas_size, **({"dtype": torch.float32} | options))
+
     @classmethod
     def at_pixels(cls, xy: Any, canvas_size: tuple[int, int]) -> ErasePoint:
         """Points in the middle of the pixels (column, row) ``xy`` (K, 2)."""
@@ -102,11 +105,11 @@ def _rotate(points: ErasePoint, angle: float, expand: bool = False, **options: A
 
 @F.register_kernel(F.elastic, ErasePoint)
 def _elastic(points: ErasePoint, displacement: Tensor, **options: Any) -> ErasePoint:
-    # torchvision's kernel counts from the first pixel's centre, and cannot look up what lies off the canvas.
+    # torchvision's kernel counts from the first pixel's centre, forgets fractions, and cannot look up NaN.
     half = points.as_subclass(Tensor) - 0.5
     known = half.isfinite().all(-1, keepdim=True)
     bent = F.elastic(tv_tensors.KeyPoints(half.nan_to_num(0), canvas_size=points.canvas_size), displacement, **options)
-    return _moved(points, torch.where(known, bent.as_subclass(Tensor) + 0.5, torch.nan))
+    return _moved(points, torch.where(known, bent.as_subclass(Tensor) + 0.5 + half.frac(), torch.nan))
 
 
 def _as_key_points(points: ErasePoint) -> tv_tensors.KeyPoints:

@@ -33,10 +33,14 @@ class Normalisation:
         image = image.detach().float()
         return image * self._column(self.std, image) + self._column(self.mean, image)
 
+    def columns(self, channels: int) -> list[tuple[float, ...]]:
+        """mean and std, one number a channel each."""
+        return [part * channels if len(part) == 1 else part for part in (self.mean, self.std)]
+
     def _column(self, values: tuple[float, ...], like: Tensor) -> Tensor:
         if len(values) not in (1, like.shape[0]):
             raise ValueError(f"mean and std hold {len(values)} numbers, the image has {like.shape[0]} channels")
-        return torch.tensor(values, device=like.device).reshape(-1, *[1] * (like.ndim - 1))
+        return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.ndim - 1))
 
 
 def is_plain_image(leaf: Any) -> bool:
@@ -85,29 +89,50 @@ def holding_colours(image: Image) -> Image:
     return image
 
 
-def colour_fill(image: Image, colour: Sequence[int], normalisation: Normalisation | None = None) -> list[float]:
-    """One number per channel of ``image``, in its own range, for a uint8 colour of 1 or 3 channels; alpha is opaque.
+def match_channels(image: Image, colour: Sequence[int], normalisation: Normalisation | None = None) -> Sequence[int]:
+    """A colour of 1 or 3 channels with as many as the picture's colours have.
 
     Raises:
         ValueError: a grey colour for a picture that is not grey, or the reverse.
     """
     wanted = colour_channels(image)
+    if len(colour) == wanted:
+        return colour
     if len(colour) < wanted and is_grey(as_uint8(_first(image, normalisation))):
-        colour = tuple(colour) * wanted
-    elif len(colour) > wanted and len(set(colour)) == 1:
-        colour = tuple(colour)[:wanted]
-    if len(colour) != wanted:
-        raise ValueError(
-            f"the cache's colours have {len(colour)} channel(s), the image has {wanted}: mined on other pictures?"
-        )
+        return tuple(colour) * wanted
+    if len(colour) > wanted and len(set(colour)) == 1:
+        return tuple(colour)[:wanted]
+    raise ValueError(
+        f"the cache's colours have {len(colour)} channel(s), the image has {wanted}: mined on other pictures?"
+    )
+
+
+def colour_fill(image: Image, colour: Sequence[int], normalisation: Normalisation | None = None) -> Sequence[float]:
+    """One number per channel of ``image``, in its own range, for a uint8 colour of 1 or 3 channels; alpha is opaque.
+
+    Raises:
+        ValueError: see :func:`match_channels`.
+    """
+    colour = match_channels(image, colour, normalisation)
     if isinstance(image, PIL.Image.Image):
         return _pil_pixel(image.mode, colour)
-    values = [*colour, 255] if image.shape[-3] in (2, 4) else list(colour)
-    if normalisation:
-        return normalisation.apply(torch.tensor(values) / 255).tolist()
+    values = [*colour, 255] if image.shape[-3] in (2, 4) else colour
     if image.dtype in BITS:
         return [v << (BITS[image.dtype] - 8) for v in values]
-    return [v / 255 for v in values]
+    if normalisation is None:
+        return [v / 255 for v in values]
+    return [(v / 255 - m) / s for v, m, s in zip(values, *normalisation.columns(len(values)), strict=True)]
+
+
+def colour_fills(images: Tensor, colours: Tensor, normalisation: Normalisation | None = None) -> Tensor:
+    """(N, C) numbers in the range of ``images`` (..., C, H, W) for N uint8 colours that match their channels."""
+    if images.shape[-3] in (2, 4):
+        colours = torch.cat([colours, torch.full((len(colours), 1), 255, dtype=colours.dtype)], 1)  # opaque
+    if normalisation:
+        return normalisation.apply(colours.T.double() / 255).T
+    if images.dtype in BITS:
+        return colours.long() << (BITS[images.dtype] - 8)
+    return colours.double() / 255
 
 
 def full(image: Tensor) -> int:
@@ -122,14 +147,14 @@ def _first(image: Image, normalisation: Normalisation | None) -> Image:
     return normalisation.undo(image) if normalisation and isinstance(image, Tensor) else image
 
 
-def mean_fill(image: Image) -> list[float]:
-    """The mean per channel, in its own range, of a picture or of all frames of a video."""
+def mean_fill(image: Image) -> Sequence[float] | Tensor:
+    """The mean per channel, in its own range, of a picture or of all frames of a video; for a tensor (C, 1, 1)."""
     if isinstance(image, PIL.Image.Image):
         colours = as_uint8(image)[: colour_channels(image)]
         return _pil_pixel(image.mode, [round(value) for value in colours.mean((1, 2)).tolist()])
-    channels = image.detach().as_subclass(Tensor).movedim(-3, 0).flatten(1)
-    mean = channels.double().mean(1)
-    return (mean.round() if image.dtype in BITS else mean).tolist()
+    plain = image.detach() if type(image) is Tensor else image.detach().as_subclass(Tensor)
+    mean = plain.movedim(-3, 0).flatten(1).double().mean(1)[:, None, None]
+    return (mean.round() if image.dtype in BITS else mean).to(image.dtype)
 
 
 def number_fill(image: Image, value: Sequence[float]) -> Sequence[float]:
@@ -140,13 +165,15 @@ def number_fill(image: Image, value: Sequence[float]) -> Sequence[float]:
     return value
 
 
-def noise(image: Tensor, shape: tuple[int, int], normalisation: Normalisation | None = None) -> Tensor:
-    """Uniform noise (C, *shape) over the range of a tensor: all its integers, or [0, 1] and then normalised."""
-    size = (image.shape[-3], *shape)
+def noise(
+    image: Tensor, shape: tuple[int, int], normalisation: Normalisation | None = None, *, count: int = 1
+) -> Tensor:
+    """Uniform noise (count, C, *shape) over the range of a tensor: all its integers, or [0, 1] and then normalised."""
+    size = (image.shape[-3], count, *shape)
     drawn = torch.randint(full(image) + 1, size) if image.dtype in BITS else torch.rand(size)
     if size[0] in (2, 4):
         drawn[-1] = full(image)  # alpha
-    return (normalisation.apply(drawn) if normalisation else drawn).to(image.device, image.dtype)
+    return (normalisation.apply(drawn) if normalisation else drawn).movedim(0, 1).to(image.dtype)
 
 
 def pil_noise(image: PIL.Image.Image, shape: tuple[int, int]) -> PIL.Image.Image:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -82,35 +83,42 @@ def paint_squares(images: Tensor, xy: Tensor, colours: Tensor, side: int) -> Ten
 
 
 def erase_patch(
-    image: PIL.Image.Image | Tensor, box: Box, value: Sequence[float], *, inplace: bool = False
+    image: PIL.Image.Image | Tensor, box: Box, value: Sequence[float] | Tensor, *, inplace: bool = False
 ) -> PIL.Image.Image | Tensor:
-    """Fill ``box`` of an image with one colour (Algorithm 1, line 7 of the paper).
+    """Fill ``box`` of an image with one colour (Algorithm 1, line 7 of the paper), or with a patch of its size.
 
     Args:
         image: PIL image, or tensor of shape (..., C, H, W) and any dtype.
         box: ``(left, top, right, bottom)`` in pixels, right and bottom exclusive.
-        value: one number a channel, in the image's own range; a single one serves all channels.
+        value: one number a channel, in the image's own range; a single one serves all channels. For a tensor also a
+            patch (C, bottom - top, right - left) of its dtype.
         inplace: write into ``image`` and return it.
 
     Raises:
         ValueError: the number of values is neither 1 nor the number of channels.
     """
-    left, top, right, bottom = box
     if isinstance(image, PIL.Image.Image):
         image = image if inplace else image.copy()
+        assert not isinstance(value, Tensor)
         bands = len(image.getbands())
         colour = _per_channel(value, bands)
         image.paste(tuple(int(v) for v in colour) if bands > 1 else int(colour[0]), box)
         return image
-    colour = _per_channel(value, image.shape[-3])
+    left, top, right, bottom = box
     if not inplace and _numpy_may_write(image):
         plain = _plain_clone(image)
         view = plain.numpy()
-        view[..., top:bottom, left:right] = np.array(colour, view.dtype)[:, None, None]
+        if isinstance(value, Tensor):
+            view[..., top:bottom, left:right] = value.numpy()
+        else:
+            colour = _per_channel(value, view.shape[-3])
+            view[..., top:bottom, left:right] = np.array(colour, view.dtype)[:, None, None]
         return _like(plain, image)
     image = image if inplace else image.clone()
-    fill = torch.tensor(colour, dtype=image.dtype, device=image.device)
-    image[..., top:bottom, left:right] = fill[:, None, None]
+    if not isinstance(value, Tensor):
+        colour = _per_channel(value, image.shape[-3])
+        value = torch.tensor(colour, dtype=image.dtype, device=image.device)[:, None, None]
+    image[..., top:bottom, left:right] = value
     return image
 
 
@@ -126,48 +134,53 @@ def erase_patches(
             in the images' range.
         lead: fewer than all: (N, T, C, H, W) with ``lead=1`` are N videos of T frames, with one box each.
         inplace: write into ``images`` and return them.
+
+    Raises:
+        ValueError: the number of values is neither 1 nor the number of channels.
     """
+    _check_channels(values.shape[1], images.shape[-3])
     lead = images.ndim - 3 if lead is None else lead
-    values = values.to(images.dtype)
+    values = values if values.dtype == images.dtype else values.to(images.dtype)
     if not inplace and _numpy_may_write(images):  # views of each image: faster on a CPU than any indexed write
         plain = _plain_clone(images)
-        view, fill = plain.numpy(), values.numpy()
-        for where, box, patch in zip(np.ndindex(images.shape[:lead]), boxes, fill, strict=True):
+        view, patches = plain.numpy(), values.numpy()
+        for where, box, patch in zip(np.ndindex(images.shape[:lead]), boxes, patches, strict=True):
             if box is not None:
                 left, top, right, bottom = box
                 view[where][..., top:bottom, left:right] = patch[:, : bottom - top, : right - left]
         return _like(plain, images)
     images = images if inplace else images.clone()
     kept = [i for i, box in enumerate(boxes) if box is not None]
-    if not kept:
-        return images
-    corners = torch.tensor([box for box in boxes if box is not None])
-    reach = torch.arange(int((corners[:, 2:] - corners[:, :2]).max()))
-    # Where a box is smaller than the largest, its last row and column are written again, with the same values.
-    x, y = (torch.minimum(reach, (corners[:, i + 2] - corners[:, i] - 1)[:, None]).to(images.device) for i in (0, 1))
-    rows = torch.arange(len(kept), device=images.device)
-    fill = values.to(images.device)[torch.tensor(kept, device=images.device)]
-    if fill.shape[-1] > 1:
-        fill = fill[rows[:, None, None], :, y[:, :, None], x[:, None, :]]
-    else:
-        fill = fill.reshape(len(kept), 1, 1, -1)
-    fill = fill.reshape(*fill.shape[:3], *[1] * (images.ndim - 3 - lead), fill.shape[3])
-    corners = corners.to(images.device)
-    x, y = x + corners[:, :1], y + corners[:, 1:2]
-    where = np.unravel_index(kept, images.shape[:lead])
-    which = (torch.as_tensor(part, device=images.device)[:, None, None] for part in where)
-    middle = [slice(None)] * (images.ndim - 2 - lead)
-    images[(*which, *middle, y[:, :, None], x[:, None, :])] = fill
+    if kept:
+        _write_indexed(images, kept, [box for box in boxes if box is not None], values[kept], lead)
     return images
+
+
+def _write_indexed(images: Tensor, kept: list[int], boxes: list[Box], values: Tensor, lead: int) -> None:
+    """Write all boxes of the images ``kept`` at once, on any device and seen by autograd."""
+    device = images.device
+    side = max(max(right - left, bottom - top) for left, top, right, bottom in boxes)
+    corners, reach = torch.tensor(boxes), torch.arange(side)
+    widths, heights = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
+    # Where a box is smaller than the largest, its last row and column are written again, with the same values.
+    x, y = (torch.minimum(reach, (sides - 1)[:, None]) for sides in (widths, heights))
+    if values.shape[-1] > 1:
+        rows = torch.arange(len(kept))[:, None, None]
+        fill = values.cpu()[rows, :, y[:, :, None], x[:, None, :]]
+    else:
+        fill = values.reshape(len(kept), 1, 1, -1)
+    fill = fill.reshape(*fill.shape[:3], *[1] * (images.ndim - 3 - lead), fill.shape[3])
+    x, y = (x + corners[:, :1]).to(device), (y + corners[:, 1:2]).to(device)
+    which = torch.unravel_index(torch.tensor(kept), images.shape[:lead])
+    middle = [slice(None)] * (images.ndim - 2 - lead)
+    place: Any = (*(part[:, None, None].to(device) for part in which), *middle, y[:, :, None], x[:, None, :])
+    images[place] = fill.to(device)
 
 
 def _numpy_may_write(image: Tensor) -> bool:
     """Whether a clone of ``image`` may be written as an array, which takes a tenth of the time of a tensor's slice."""
     return (
-        image.device.type == "cpu"
-        and not image.requires_grad
-        and image.dtype != torch.bfloat16
-        and not torch.compiler.is_compiling()
+        image.is_cpu and not image.requires_grad and image.dtype != torch.bfloat16 and not torch.compiler.is_compiling()
     )
 
 
@@ -184,10 +197,14 @@ def _like(plain: Tensor, image: Tensor) -> Tensor:
     return plain.as_subclass(type(image))
 
 
-def _per_channel(value: Sequence[float], channels: int) -> list[float]:
-    if len(value) not in (1, channels):
-        raise ValueError(f"value must hold 1 or {channels} numbers (the image's channels), got {len(value)}")
-    return list(value) * (channels // len(value))
+def _per_channel(value: Sequence[float], channels: int) -> Sequence[float]:
+    _check_channels(len(value), channels)
+    return value if len(value) == channels else list(value) * channels
+
+
+def _check_channels(values: int, channels: int) -> None:
+    if values not in (1, channels):
+        raise ValueError(f"value must hold 1 or {channels} numbers (the image's channels), got {values}")
 
 
 def distillation_loss(

@@ -109,13 +109,13 @@ class Name(NamedTuple):
     """What is known of a picture without looking at it.
 
     Attributes:
-        index: in the data set that was mined.
+        number: index in the data set that was mined.
         digest: of the data set that the index was made from.
         trusted: whether the index needs no look at the picture.
         label: tells pictures apart that occur with several.
     """
 
-    index: int | None = None
+    number: int | None = None
     digest: int | None = None
     trusted: bool = False
     label: int | None = None
@@ -153,12 +153,12 @@ def names_of(
             pairs = [given.tolist()] if count is None else given.tolist()
         if len(pairs) != (count or 1) or not isinstance(pairs[0], list):
             raise ValueError(f"a batch of {count} pictures needs a SampleIndex ({count}, 2), got {tuple(given.shape)}")
-        return [Name(index, digest, trusted) for index, digest in pairs]
+        return [Name(number, digest, trusted) for number, digest in pairs]
     indices = _each(given, count)
     if None in indices:
         many = "an int or a SampleIndex" if count is None else f"{count} integers or a SampleIndex ({count}, 2)"
         raise ValueError(f"the index of a sample must be {many}, got {given!r}")
-    return [Name(index, None, trusted) for index in indices]
+    return [Name(number, None, trusted) for number in indices]
 
 
 def find_row(cache: PositionCache, name: Name, key: Callable[[], int]) -> int:
@@ -170,17 +170,29 @@ def find_row(cache: PositionCache, name: Name, key: Callable[[], int]) -> int:
     Raises:
         ValueError: an index of another data set.
     """
-    index, digest, trusted, label = name
-    if index is None:
+    number, digest, trusted, label = name
+    if number is None:
         content = key()
         row = -1 if label is None else cache.find(content, label)
         return row if row >= 0 else cache.find(content)  # labels may have been renumbered since mining
     if digest is not None:
         trusted = _check_digest(cache, digest)
-    row = cache.find_index(index)
+    row = cache.find_index(number)
     if not trusted and row >= 0 and cache.key(row) != key():
-        raise ValueError(f"index {index} names another picture in {cache.path}: another data set or split?")
+        raise ValueError(f"index {number} names another picture in {cache.path}: another data set or split?")
     return row
+
+
+def rows_by_index(cache: PositionCache, given: SampleIndex) -> np.ndarray | None:
+    """The rows (B,) of a batch's :class:`SampleIndex` (B, 2) at once, or ``None`` if the pictures must be looked at.
+
+    Raises:
+        ValueError: an index of another data set.
+    """
+    pairs = given.numpy(force=True)
+    if len(pairs) and not all(_check_digest(cache, digest) for digest in np.unique(pairs[:, 1]).tolist()):
+        return None
+    return cache.rows_of(pairs[:, 0])
 
 
 def why_missed(cache: PositionCache, looks: Sequence[tuple[int, int]]) -> str:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from pasm_aug.content import as_uint8, content_key, look
 from pasm_aug.counts import SharedCounts
 from pasm_aug.erase_point import ErasePoint
 from pasm_aug.functional import Box, clipped_box, side_in_pixels
-from pasm_aug.identity import NAMELESS, Name, find_row, names_of, why_missed
+from pasm_aug.identity import NAMELESS, Name, SampleIndex, find_row, names_of, rows_by_index, why_missed
 
 _DRAWS = 9  # p, rank, size, two for the place, four for the colour: as many for a miss as for a hit
 _COUNTERS = ("calls", "erased", "hits", "misses", "skipped", "warned", "erased_pixels", "pixels")
@@ -69,6 +70,15 @@ class Placing(v2.Transform):
         self._counts = SharedCounts(_COUNTERS)
         self._missed: list[tuple[int, int]] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what every module has: workers are started with less than a kilobyte."""
+        usual = vars(torch.nn.Module())
+        return {k: v for k, v in vars(self).items() if k != "_missed" and (k not in usual or v != usual[k])}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        torch.nn.Module.__init__(self)
+        self.__dict__.update(state, _missed=[])
+
     def stats(self) -> dict[str, int]:
         """Totals over all processes that share this transform, in pictures: ``calls``, ``erased``, ``hits``,
         ``misses``, and of these ``skipped``."""
@@ -83,6 +93,8 @@ class Placing(v2.Transform):
         """Warn or raise where the options say so; return what to do."""
         cache = self.cache
         if cache is None:
+            if self.on_miss == "raise":
+                raise CacheMiss('cache is None: every picture is a miss, and on_miss="raise"')
             return self.on_miss
         if len(self._missed) < _REMEMBERED or self.on_miss == "raise":
             array = as_uint8(self._whole(image))
@@ -99,30 +111,69 @@ class Placing(v2.Transform):
         return self.on_miss
 
     def _draw(self, images: Sequence[Any], sample: Any, leaves: Sequence[Any]) -> dict[str, Any]:
-        width, height = self._check(images)
+        """What ``make_params`` returns, for the pictures of a sample."""
+        size = self._check(images)
         image = images[0]
-        lead = 0 if isinstance(image, PIL.Image.Image) else leading(image)
-        point = next((leaf for leaf in leaves if isinstance(leaf, ErasePoint)), None)
         if self.cache is not None:
             self.cache.refresh()
-        if not lead:
-            name = (
-                names_of(sample, leaves, self.index_getter, None)[0]
-                if leaves or callable(self.index_getter)
-                else NAMELESS
-            )
-            spots = None if point is None else _spots(point, width, height, 1)[0]
-            box, colour = self._draw_one(torch.rand(_DRAWS).tolist(), image, width, height, name, spots)
-            return {"box": box, "colour": colour}
-        each = image.flatten(0, lead - 1)
-        count = len(each)
-        names = names_of(sample, leaves, self.index_getter, count)
-        places = [None] * count if point is None else _spots(point, width, height, count)
-        drawn = [
-            self._draw_one(u, one, width, height, name, spots)
-            for u, one, name, spots in zip(torch.rand(count, _DRAWS).tolist(), each, names, places, strict=True)
-        ]
-        return {"boxes": [box for box, _ in drawn], "colours": [colour for _, colour in drawn]}
+        point = next((leaf for leaf in leaves if isinstance(leaf, ErasePoint)), None) if leaves else None
+        if not isinstance(image, PIL.Image.Image) and leading(image):
+            return self._draw_batch(image, size, sample, leaves, point)
+        named = leaves or callable(self.index_getter)
+        name = names_of(sample, leaves, self.index_getter, None)[0] if named else NAMELESS
+        spots = None if point is None else _spots(point, *size, 1)[0]
+        box, colour = self._draw_one(torch.rand(_DRAWS).tolist(), image, *size, name, spots)
+        return {"box": box, "colour": colour}
+
+    def _draw_batch(
+        self, images: Tensor, size: tuple[int, int], sample: Any, leaves: Sequence[Any], point: ErasePoint | None
+    ) -> dict[str, Any]:
+        """All pictures of a batch: known indices at once, the others one by one; either way the same places."""
+        lead, (width, height) = images.shape[: leading(images)], size
+        count = math.prod(lead)
+        draws = torch.rand(count, _DRAWS).double()
+        u = draws.numpy()
+        boxes: list[Box | None] = [None] * count
+        colours = np.zeros((count, fill.colour_channels(images)), np.uint8)
+        done = u[:, 0] >= self.p
+        given = next((leaf for leaf in leaves if isinstance(leaf, SampleIndex)), None)
+        rows = None
+        if self.cache is not None and given is not None and given.shape == (count, 2) and point is None:
+            rows = rows_by_index(self.cache, given) if self.index_getter == "default" else None
+        self._counts.add(calls=int(done.sum()), pixels=int(done.sum()) * width * height)
+        if rows is not None and self.cache is not None:
+            hits = np.flatnonzero(~done & (rows >= 0))
+            xy, mined = self.cache.points_at(rows[hits], (u[hits, 1] * self.cache.points).astype(int))
+            if mined.shape[1] == colours.shape[1] or self.value != "point":
+                colours[hits] = mined if mined.shape[1] == colours.shape[1] else 0
+                self._place_hits(hits, xy, u, size, boxes)
+                done[hits] = True
+        rest = np.flatnonzero(~done).tolist()
+        if rest:
+            each = images.flatten(0, len(lead) - 1)
+            names = names_of(sample, leaves, self.index_getter, count)
+            spots = [None] * count if point is None else _spots(point, width, height, count)
+            for i in rest:
+                boxes[i], colour = self._draw_one(u[i].tolist(), each[i], width, height, names[i], spots[i])
+                if colour and boxes[i] is not None:
+                    colours[i] = fill.match_channels(each[i], colour, self._normalisation)
+        return {"boxes": boxes, "colours": torch.from_numpy(colours)}
+
+    def _place_hits(
+        self, hits: np.ndarray, xy: np.ndarray, u: np.ndarray, size: tuple[int, int], boxes: list[Box | None]
+    ) -> None:
+        """Put the boxes of mined points (N, 2) into ``boxes``, as :meth:`_draw_one` does for one."""
+        width, height = size
+        area = 0
+        for i, (x, y), (at, *place) in zip(hits.tolist(), xy.tolist(), u[hits, 2:5].tolist(), strict=True):
+            self._check_inside(x, y, width, height)
+            x, y = self._centre(x, y, place, width, height)
+            box = clipped_box(x, y, self._side(at, min(size)), width, height)
+            assert box is not None
+            area += (box[2] - box[0]) * (box[3] - box[1])
+            boxes[i] = box
+        pixels = len(hits) * width * height
+        self._counts.add(calls=len(hits), erased=len(hits), hits=len(hits), erased_pixels=area, pixels=pixels)
 
     def _draw_one(
         self, u: list[float], image: Any, width: int, height: int, name: Name, spots: list[list[float]] | None
@@ -166,7 +217,7 @@ class Placing(v2.Transform):
             chosen, x, y = pixels[int(rank * len(pixels))]
             if self.value != "point":
                 return x, y, ()
-            if cache is None or name.index is None:
+            if cache is None or name.number is None:
                 raise ValueError(
                     'an ErasePoint has no colour: value="point" needs the cache and a SampleIndex beside it '
                     "(IndexedDataset gives both), or give another value"
@@ -179,12 +230,15 @@ class Placing(v2.Transform):
         if row < 0:
             return None
         x, y, colour = cache.point(row, int(rank * cache.points))
+        self._check_inside(x, y, width, height)
+        return x, y, colour
+
+    def _check_inside(self, x: int, y: int, width: int, height: int) -> None:
         if x >= width or y >= height:
             raise ValueError(
-                f"the point ({x}, {y}) in {cache.path} lies outside this picture of {width}x{height}: it was mined at "
-                "another size"
+                f"the point ({x}, {y}) in {self.cache.path if self.cache else None} lies outside this picture of "
+                f"{width}x{height}: it was mined at another size"
             )
-        return x, y, colour
 
     def _centre(self, x: int, y: int, u: list[float], width: int, height: int) -> tuple[int, int]:
         """Where the square of a picture with a point at (x, y) goes; ``u``: two uniform numbers."""

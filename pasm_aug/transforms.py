@@ -65,6 +65,8 @@ class PointAdversarialErase(Placing):
         CacheError: the cache is damaged or gone.
     """
 
+    _transformed_types = (fill.is_plain_image, tv_tensors.Image, tv_tensors.Video, PIL.Image.Image)
+
     def __init__(
         self,
         cache: str | os.PathLike[str] | PositionCache | None,
@@ -90,7 +92,6 @@ class PointAdversarialErase(Placing):
             mean=mean,
             std=std,
         )
-        self._transformed_types = (fill.is_plain_image, tv_tensors.Image, tv_tensors.Video, PIL.Image.Image)
         self.inplace = inplace
 
     def forward(self, *inputs: Any) -> Any:
@@ -110,7 +111,7 @@ class PointAdversarialErase(Placing):
         """Draw for one sample, by the content of its first picture or the index among ``flat_inputs``.
 
         Returns:
-            ``box`` (``None``: leave it) and ``colour``; for a batch ``boxes`` and ``colours``, one for each picture.
+            ``box`` (``None``: leave it) and ``colour``; for a batch ``boxes``, and ``colours`` as a tensor (B, C).
         """
         chosen = self._needs_transform_list(flat_inputs)
         images = [leaf for leaf, take in zip(flat_inputs, chosen, strict=True) if take]
@@ -131,32 +132,31 @@ class PointAdversarialErase(Placing):
             image = image if self.inplace else image.copy()
             image.paste(fill.pil_noise(image, (bottom - top, right - left)), box)
             return image
-        patch = fill.noise(image, (bottom - top, right - left), self._normalisation)
-        return erase_patches(image, [box], patch[None], lead=0, inplace=self.inplace)
+        patch = fill.noise(image, (bottom - top, right - left), self._normalisation)[0]
+        return erase_patch(image, box, patch.to(image.device), inplace=self.inplace)
 
-    def _transform_batch(self, images: Tensor, boxes: Sequence[Box | None], colours: Sequence[Colour]) -> Tensor:
+    def _transform_batch(self, images: Tensor, boxes: Sequence[Box | None], colours: Tensor) -> Tensor:
         lead = leading(images)
         if math.prod(images.shape[:lead]) != len(boxes):
             raise ValueError(f"params are for {len(boxes)} pictures, the batch has shape {tuple(images.shape)}")
         if not any(boxes):
             return images
-        each = images.as_subclass(Tensor).detach().flatten(0, lead - 1)
-        if self.value == "random":
+        if self.value == "point":
+            values = fill.colour_fills(images, colours, self._normalisation)
+        elif self.value == "mean":
+            each = (images if type(images) is Tensor else images.as_subclass(Tensor)).flatten(0, lead - 1)
+            values = torch.stack([torch.as_tensor(fill.mean_fill(image)) for image in each])[..., 0, 0]
+        elif self.value == "random":
             side = max(max(box[2] - box[0], box[3] - box[1]) for box in boxes if box is not None)
-            patches = [fill.noise(image, (side, side), self._normalisation) for image in each]
-            values = torch.stack(patches)
-        elif not isinstance(self.value, str):
-            row = torch.tensor(fill.number_fill(images, self.value), dtype=torch.float64)
-            values = row.expand(len(boxes), images.shape[-3])[..., None, None]
+            values = fill.noise(images, (side, side), self._normalisation, count=len(boxes))
+            return erase_patches(images, boxes, values, lead=lead, inplace=self.inplace)
         else:
-            rows = [
-                [0] * images.shape[-3] if box is None else self._values(image, colour)
-                for image, box, colour in zip(each, boxes, colours, strict=True)
-            ]
-            values = torch.tensor(rows)[..., None, None]
-        return erase_patches(images, boxes, values, lead=lead, inplace=self.inplace)
+            assert not isinstance(self.value, str)
+            row = torch.tensor(fill.number_fill(images, self.value), dtype=torch.float64)
+            values = row.expand(len(boxes), -1)
+        return erase_patches(images, boxes, values[..., None, None], lead=lead, inplace=self.inplace)
 
-    def _values(self, image: Any, colour: Colour) -> Sequence[float]:
+    def _values(self, image: Any, colour: Colour) -> Sequence[float] | Tensor:
         """One number per channel in the picture's own range."""
         if not isinstance(self.value, str):
             return fill.number_fill(image, self.value)
