@@ -26,8 +26,8 @@ _AREA = ("erased_pixels", "pixels")
 class RandomPlaceErase(PointAdversarialErase):
     """PASM's square in the mined colour at a random place: any pixel is its centre, and borders clip it alike."""
 
-    def _centre(self, x: int, y: int, u: list[float], width: int, height: int) -> tuple[int, int]:
-        return int(u[0] * width), int(u[1] * height)
+    def _centre(self, x: Any, y: Any, u: Any, width: int, height: int) -> tuple[Any, Any]:
+        return u[0] * width // 1, u[1] * height // 1
 
 
 class CountedRandomErasing(v2.RandomErasing):

@@ -19,10 +19,11 @@ Picture = PIL.Image.Image | Tensor | np.ndarray
 BITS = {torch.uint8: 8, torch.int16: 15}  # of an integer picture's full range
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # of PIL, which do not say what their full range is
 _GRID = 8
+_LARGE = 100 * 100  # pixels from which on Pillow separates the channels faster than numpy
 
 
 def as_uint8(image: Picture) -> np.ndarray:
-    """The image as contiguous uint8 (C, H, W) with C = 1 or 3: the pixel space in which pictures are mined.
+    """The image as contiguous uint8 (C, H, W) with C = 1 or 3: the pixel space in which pictures are mined; to be read.
 
     Palette, LA and CMYK pictures become RGB, alpha is dropped, floats in [0, 1] are ``round(255 x)`` (NaN counts as
     0), and of int16 the upper eight of its 15 bits count, as in torchvision's ``to_dtype(scale=True)``.
@@ -92,6 +93,9 @@ def _from_pil(image: PIL.Image.Image) -> np.ndarray:
         raise TypeError(f"image must have 8 bits a channel, got mode {image.mode!r}: bring it to 0…255 first")
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
+    if image.mode == "RGB" and image.width * image.height > _LARGE:
+        bands = b"".join(image.tobytes("raw", band) for band in "RGB")
+        return np.frombuffer(bands, np.uint8).reshape(3, image.height, image.width)
     array = np.asarray(image)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 

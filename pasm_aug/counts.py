@@ -11,6 +11,18 @@ import torch
 from torch import Tensor
 
 _SLOTS = 1024
+_process = os.getpid()
+
+
+def _in_child() -> None:
+    global _process
+    _process = os.getpid()
+
+
+if hasattr(
+    os, "register_at_fork"
+):  # asking the system for the process's id at every count would cost more than counting
+    os.register_at_fork(after_in_child=_in_child)
 
 
 class SharedCounts:
@@ -30,13 +42,14 @@ class SharedCounts:
             shared = torch.zeros(_SLOTS, len(names), dtype=torch.int64).share_memory_()
         self._shared = shared
         self._array = shared.numpy()
+        self._cells = memoryview(self._array.reshape(-1).data)  # ten times as quick as the array for single numbers
         self._column = {name: i for i, name in enumerate(names)}
 
     def add(self, **amounts: int) -> None:
         """Count, in this process's row."""
-        row = self._array[os.getpid() % _SLOTS]
+        cells, start = self._cells, _process % _SLOTS * len(self.names)
         for name, amount in amounts.items():
-            row[self._column[name]] += amount
+            cells[start + self._column[name]] += amount
 
     def erased_area(self) -> tuple[int, int]:
         """(pixels erased, pixels seen), of counters that have these names."""

@@ -63,13 +63,13 @@ def check_image(image: Image, normalisation: Normalisation | None = None) -> tup
         width, height = image.size
         shape: Any = image.size
     else:
-        shape = image.shape
+        shape, dtype = image.shape, image.dtype
         if len(shape) < 3 or not 1 <= shape[-3] <= 4:
             raise ValueError(f"image must be (..., C, H, W) with 1 to 4 channels, got shape {tuple(shape)}")
-        if image.dtype not in BITS and not image.is_floating_point():
-            raise TypeError(f"image must be uint8, int16 or floating, got {image.dtype}")
-        if normalisation and image.dtype in BITS:
-            raise TypeError(f"mean and std are for normalised float tensors, got {image.dtype}")
+        if dtype not in BITS and not dtype.is_floating_point:
+            raise TypeError(f"image must be uint8, int16 or floating, got {dtype}")
+        if normalisation and dtype in BITS:
+            raise TypeError(f"mean and std are for normalised float tensors, got {dtype}")
         height, width = shape[-2:]
     if not width or not height:
         raise ValueError(f"image must not be empty, got {tuple(shape)}")

@@ -101,23 +101,22 @@ def erase_patch(
         image = image if inplace else image.copy()
         assert not isinstance(value, Tensor)
         bands = len(image.getbands())
-        colour = _per_channel(value, bands)
-        image.paste(tuple(int(v) for v in colour) if bands > 1 else int(colour[0]), box)
+        _check_channels(len(value), bands)
+        colour = tuple(map(int, value)) * (bands // len(value))
+        image.paste(colour if bands > 1 else colour[0], box)
         return image
     left, top, right, bottom = box
+    if not isinstance(value, Tensor):
+        _check_channels(len(value), image.shape[-3])
     if not inplace and _numpy_may_write(image):
         plain = _plain_clone(image)
         view = plain.numpy()
-        if isinstance(value, Tensor):
-            view[..., top:bottom, left:right] = value.numpy()
-        else:
-            colour = _per_channel(value, view.shape[-3])
-            view[..., top:bottom, left:right] = np.array(colour, view.dtype)[:, None, None]
-        return _like(plain, image)
+        fill = value.numpy() if isinstance(value, Tensor) else np.array(value, view.dtype)[:, None, None]
+        view[..., top:bottom, left:right] = fill
+        return plain if type(image) is Tensor else _like(plain, image)
     image = image if inplace else image.clone()
     if not isinstance(value, Tensor):
-        colour = _per_channel(value, image.shape[-3])
-        value = torch.tensor(colour, dtype=image.dtype, device=image.device)[:, None, None]
+        value = torch.tensor(value, dtype=image.dtype, device=image.device)[:, None, None]
     image[..., top:bottom, left:right] = value
     return image
 
@@ -195,11 +194,6 @@ def _like(plain: Tensor, image: Tensor) -> Tensor:
     if isinstance(image, tv_tensors.TVTensor):
         return tv_tensors.wrap(plain, like=image)
     return plain.as_subclass(type(image))
-
-
-def _per_channel(value: Sequence[float], channels: int) -> Sequence[float]:
-    _check_channels(len(value), channels)
-    return value if len(value) == channels else list(value) * channels
 
 
 def _check_channels(values: int, channels: int) -> None:

@@ -140,20 +140,26 @@ def names_of(
     """
     given: Any = None
     trusted = True
-    if callable(index_getter):
-        given = index_getter(sample)
-    elif index_getter is not None:
-        given = next((leaf for leaf in leaves if isinstance(leaf, SampleIndex)), None)
+    if index_getter == "default":
+        for leaf in leaves:
+            if isinstance(leaf, SampleIndex):
+                given = leaf
         if given is None and isinstance(sample, dict) and "index" in sample:
             given, trusted = sample["index"], False
+    elif callable(index_getter):
+        given = index_getter(sample)
     if given is None:
         return [Name(label=label) for label in _each(_label(sample), count)]
     if isinstance(given, SampleIndex):
-        with torch._C.DisableTorchFunctionSubclass():
-            pairs = [given.tolist()] if count is None else given.tolist()
-        if len(pairs) != (count or 1) or not isinstance(pairs[0], list):
-            raise ValueError(f"a batch of {count} pictures needs a SampleIndex ({count}, 2), got {tuple(given.shape)}")
-        return [Name(number, digest, trusted) for number, digest in pairs]
+        with torch._C.DisableTorchFunctionSubclass():  # else each step asks the class what to return
+            pairs = given.tolist() if given.ndim == 2 else [given.tolist()]
+            matching = given.ndim == 1 if count is None else len(pairs) == count and given.ndim == 2
+        if not matching:
+            wanted = "one picture needs a SampleIndex (2,)"
+            if count is not None:
+                wanted = f"a batch of {count} pictures needs a SampleIndex ({count}, 2)"
+            raise ValueError(f"{wanted}, got {tuple(given.shape)}")
+        return [Name(number, digest) for number, digest in pairs]
     indices = _each(given, count)
     if None in indices:
         many = "an int or a SampleIndex" if count is None else f"{count} integers or a SampleIndex ({count}, 2)"
@@ -216,7 +222,7 @@ def why_missed(cache: PositionCache, looks: Sequence[tuple[int, int]]) -> str:
 
 def _check_digest(cache: PositionCache, digest: int) -> bool:
     """Whether the cache knows its data set's digest; it must be this one then."""
-    known = cache.metadata.get("dataset", {}).get("digest")
+    known = cache.digest
     if known is not None and digest != known:
         raise ValueError(
             f"digest {digest} is of another data set or a Subset: {cache.path} was mined on digest {known}"

@@ -163,16 +163,17 @@ class Placing(v2.Transform):
         self, hits: np.ndarray, xy: np.ndarray, u: np.ndarray, size: tuple[int, int], boxes: list[Box | None]
     ) -> None:
         """Put the boxes of mined points (N, 2) into ``boxes``, as :meth:`_draw_one` does for one."""
-        width, height = size
-        area = 0
-        for i, (x, y), (at, *place) in zip(hits.tolist(), xy.tolist(), u[hits, 2:5].tolist(), strict=True):
-            self._check_inside(x, y, width, height)
-            x, y = self._centre(x, y, place, width, height)
-            box = clipped_box(x, y, self._side(at, min(size)), width, height)
-            assert box is not None
-            area += (box[2] - box[0]) * (box[3] - box[1])
-            boxes[i] = box
-        pixels = len(hits) * width * height
+        limits = np.array(size)
+        for x, y in xy[(xy >= limits).any(1)].tolist():
+            self._check_inside(x, y, *size)
+        x, y = xy.T.astype(int)
+        x, y = self._centre(x, y, u[hits, 3:5].T, *size)
+        side = self._sides(u[hits, 2], min(size))
+        corner = np.stack([x, y], 1).astype(int) - side[:, None] // 2
+        low, high = np.maximum(corner, 0), np.minimum(corner + side[:, None], limits)
+        for i, box in zip(hits.tolist(), np.concatenate([low, high], 1).tolist(), strict=True):
+            boxes[i] = tuple(box)
+        area, pixels = int((high - low).prod(1).sum()), len(hits) * size[0] * size[1]
         self._counts.add(calls=len(hits), erased=len(hits), hits=len(hits), erased_pixels=area, pixels=pixels)
 
     def _draw_one(
@@ -188,7 +189,7 @@ class Placing(v2.Transform):
         if found is not None:
             x, y, colour = found
             x, y = self._centre(x, y, place, width, height)
-            box = clipped_box(x, y, side, width, height)
+            box = clipped_box(int(x), int(y), side, width, height)
         elif self._on_miss(image) == "skip":
             self._counts.add(calls=1, misses=1, skipped=1, pixels=width * height)
             return None, ()
@@ -240,8 +241,8 @@ class Placing(v2.Transform):
                 f"{width}x{height}: it was mined at another size"
             )
 
-    def _centre(self, x: int, y: int, u: list[float], width: int, height: int) -> tuple[int, int]:
-        """Where the square of a picture with a point at (x, y) goes; ``u``: two uniform numbers."""
+    def _centre(self, x: Any, y: Any, u: Any, width: int, height: int) -> tuple[Any, Any]:
+        """Where the square of a picture with a point at (x, y) goes; ``u``: two uniform numbers. Also for arrays."""
         return x, y
 
     def _anywhere(self, u: list[float], side: int, width: int, height: int) -> tuple[int, int]:
@@ -257,6 +258,12 @@ class Placing(v2.Transform):
         if isinstance(low, int):
             return low + int(u * (high - low + 1))
         return side_in_pixels(low + u * (high - low), shorter)
+
+    def _sides(self, u: np.ndarray, shorter: int) -> np.ndarray:
+        """:meth:`_side` for (N,) draws."""
+        if self.size_range is None:
+            return np.full(len(u), self._side(0.0, shorter))
+        return np.array([self._side(one, shorter) for one in u.tolist()], dtype=int)
 
     def _whole(self, image: Any) -> Any:
         """One picture in [0, 1] or 0…255: a video's first frame, before ``Normalize``."""
