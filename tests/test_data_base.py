@@ -150,7 +150,10 @@ def test_open_folder_resizes_every_mode(tmp_path, mode):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "mnist"}, "name must be one of synthetic, fer2013, folder, got 'mnist'"),
+        (
+            {"name": "mnist"},
+            "name must be one of synthetic, fer2013, ferplus, rafdb, ckplus, affectnet, manifest, folder, got 'mnist'",
+        ),
         ({"name": "fer2013"}, "root must name"),
         ({"name": "synthetic", "limit": 0}, "limit must be at least 1, got 0"),
         ({"name": "synthetic", "size": 0}, "size must be at least 1, got 0"),
@@ -160,4 +163,5 @@ def test_open_folder_resizes_every_mode(tmp_path, mode):
 def test_open_dataset_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         open_dataset(**arguments)
-    assert set(DATASETS) == {"synthetic", "fer2013", "folder"}
+    names = {"synthetic", "fer2013", "ferplus", "rafdb", "ckplus", "affectnet", "manifest", "folder"}
+    assert set(DATASETS) == names

@@ -9,9 +9,14 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from pasm_aug.data.affectnet import AffectNet
 from pasm_aug.data.base import ExpressionDataset, Transform
+from pasm_aug.data.ckplus import CKPlus
 from pasm_aug.data.fer2013 import FER2013
+from pasm_aug.data.ferplus import FERPlus
 from pasm_aug.data.folder import ExpressionFolder
+from pasm_aug.data.manifest import Manifest
+from pasm_aug.data.rafdb import RAFDB
 from pasm_aug.data.synthetic import SyntheticExpressions
 
 
@@ -40,6 +45,11 @@ def _on_disk(
 DATASETS: Mapping[str, Callable[..., ExpressionDataset]] = {
     "synthetic": _synthetic,
     "fer2013": partial(_on_disk, FER2013, "fer2013"),
+    "ferplus": partial(_on_disk, FERPlus, "ferplus"),
+    "rafdb": partial(_on_disk, RAFDB, "rafdb"),
+    "ckplus": partial(_on_disk, CKPlus, "ckplus"),
+    "affectnet": partial(_on_disk, AffectNet, "affectnet"),
+    "manifest": partial(_on_disk, Manifest, "manifest"),
     "folder": partial(_on_disk, ExpressionFolder, "folder"),
 }
 

@@ -1,0 +1,101 @@
+"""AffectNet (Mollahosseini et al. 2017, arXiv 1708.03985), the manually annotated part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pasm_aug.data.affectnet_files import CLASSES, NO_EMOTION, read_annotations, read_folders, read_manifest
+from pasm_aug.data.base import Transform, check_split
+from pasm_aug.data.folder import draw_split
+from pasm_aug.data.listed import ListedPictures, check_classes, check_files, look_alikes, warn_of_count
+
+# With and without contempt; of the validation pictures, one is missing in what is handed out today.
+PUBLISHED = {
+    ("train", True): (287_651,),
+    ("train", False): (283_901,),
+    ("test", True): (4_000, 3_999),
+    ("test", False): (3_500, 3_499),
+}
+
+
+class AffectNet(ListedPictures):
+    """AffectNet's training pictures, and its validation pictures as "test".
+
+    The official test split was never published, and everyone reports accuracy on the validation split: it is "test"
+    here, touched once at the end, and "val" is a seeded, stratified draw from the training pictures, files that look
+    like duplicates kept together. Items are (PIL picture as on disk, int label), labels in AffectNet's order: neutral,
+    happiness, sadness, surprise, fear, disgust, anger, contempt. Layouts, looked for in this order:
+
+    - ``train_set/images/0.jpg`` with ``train_set/annotations/0_exp.npy``, and ``val_set`` likewise;
+    - ``training.csv`` and ``validation.csv`` (also in ``Manually_Annotated_file_lists``) with pictures below ``root``
+      or ``Manually_Annotated_Images``: photographs, to be aligned first;
+    - ``train/0 … 7`` and ``val/0 … 7``, or classes by name; with a folder ``test`` too, each is what its name says.
+
+    Pictures without an emotion (8 none, 9 uncertain, 10 no face) are left out and counted.
+
+    Args:
+        root: the folder.
+        split: "train", "val" or "test".
+        contempt: False leaves that class out: seven classes.
+        val_fraction: share of "val" in the training pictures.
+        transform, target_transform: as in torchvision.
+        seed: of the draw.
+
+    Raises:
+        FileNotFoundError: no layout found; pictures or annotations are missing.
+        ValueError: a malformed row or annotation (file and line are named), a class without pictures to train on.
+        PictureError: (when an item is read) a file is no picture.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        *,
+        contempt: bool = True,
+        val_fraction: float = 0.05,
+        transform: Transform | None = None,
+        target_transform: Transform | None = None,
+        seed: int = 0,
+    ) -> None:
+        check_split(split)
+        (paths, labels, source), drawn = _load(Path(root), split)
+        classes = CLASSES if contempt else CLASSES[:-1]
+        left_out = {
+            name: int((labels == label).sum())
+            for label, name in enumerate((*CLASSES, *NO_EMOTION))
+            if label >= len(classes)
+        }
+        kept = np.flatnonzero(labels < len(classes))
+        paths, labels = [paths[index] for index in kept], labels[kept]
+        check_files(paths, source)
+        official = "test" if split == "test" else "train"
+        if drawn or split != "val":
+            warn_of_count("AffectNet", f"official {official} split", len(paths), *PUBLISHED[official, contempt])
+        if official == "train":
+            check_classes(labels, classes, "AffectNet")
+            if drawn:
+                fractions = {"val": val_fraction}
+                chosen = draw_split(labels, look_alikes(paths), split, fractions, seed=seed, classes=classes)
+                paths, labels = [paths[index] for index in chosen], labels[chosen]
+        super().__init__(
+            paths, classes, labels, left_out=left_out, transform=transform, target_transform=target_transform
+        )
+        self.split = split
+
+
+def _load(root: Path, split: str) -> tuple[tuple[list[Path], np.ndarray, Path], bool]:
+    official = "test" if split == "test" else "train"
+    for reader in (read_annotations, read_manifest):
+        found = reader(root, official)
+        if found is not None:
+            return found, True
+    folders = read_folders(root, split)
+    if folders is None:
+        raise FileNotFoundError(
+            f"no AffectNet in {root}: expected {'val_set' if split == 'test' else 'train_set'}/annotations, "
+            "training.csv and validation.csv, or train/0 … 7 and val/0 … 7"
+        )
+    return folders
