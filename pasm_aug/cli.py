@@ -1,4 +1,4 @@
-"""The command line: ``pasm-aug run | train | mine | evaluate | report``; one command = one parser + one function.
+"""The command line: ``pasm-aug run | train | mine | …``; one command = one parser + one function.
 
 Exit codes: 0 done; 2 the user's mistake, told in one line; 1 a defect of ours, with its traceback; 130 interrupted.
 """
@@ -11,8 +11,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pasm_aug.align_command import add_align
 from pasm_aug.arms import MINED
 from pasm_aug.options import (
+    DATA,
     PAPER,
     HelpFormatter,
     add_data,
@@ -21,6 +23,7 @@ from pasm_aug.options import (
     add_mask_size,
     add_model,
     add_search,
+    add_subset,
     add_training,
 )
 
@@ -28,7 +31,10 @@ EXAMPLES = """examples:
   pasm-aug run                                                the whole method on drawn faces, about three minutes
   pasm-aug run --data fer2013 --root DIR --limit 6000         on FER2013
   pasm-aug run --data folder --root DIR --model resnet18      on your own pictures in class folders
-  pasm-aug evaluate --checkpoint runs/synthetic/round-0       score one network
+  pasm-aug check --data rafdb --root DIR                      look at a data set first
+  pasm-aug align PHOTOS FACES                                 photographs into aligned faces
+  pasm-aug evaluate --checkpoint runs/folder/round-1 --data ckplus --root DIR   score one network on other data
+  pasm-aug predict PHOTO --checkpoint runs/folder/round-1     what it sees in a photograph
 """
 
 
@@ -45,7 +51,10 @@ def build_parser() -> argparse.ArgumentParser:
         ("run", "the whole method: teacher, rounds of mining and distilling, baselines, table, report", add_run),
         ("train", "train one network, with or without a teacher and mined positions", add_train),
         ("mine", "search the most informative point of every picture, into a cache file", add_mine),
-        ("evaluate", "score a trained network on a split", add_evaluate),
+        ("evaluate", "score a trained network on a split, of any data set that shares classes with it", add_evaluate),
+        ("predict", "find, align and classify the faces in photographs", add_predict),
+        ("align", "photographs into aligned faces, folder by folder", add_align),
+        ("check", "look at a data set before training: counts, unreadable files, duplicates, contact sheet", add_check),
         ("report", "write a run's table and report.html again", add_report),
     ):
         add(commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter, allow_abbrev=False))
@@ -138,8 +147,47 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     add_data(parser, split="test")
     group = parser.add_argument_group("evaluation")
     group.add_argument("--checkpoint", metavar="DIR", type=Path, required=True, help="folder of the trained network")
+    add_subset(group)
+    group.add_argument(
+        "--no-overlap",
+        action="store_true",
+        help="do not look for pictures that stand in the training split too (it has to be read for that)",
+    )
     group.add_argument("--json", metavar="FILE", type=Path, help="write the scores there as well")
+    group.add_argument("--out", metavar="DIR", type=Path, help="write scores.json and confusion.png there as well")
     add_machine(parser)
+
+
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pictures", metavar="IMAGE|DIR", type=Path, help="a picture, or a folder of them")
+    parser.add_argument("--checkpoint", metavar="DIR", type=Path, required=True, help="folder of the trained network")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="write predictions.csv and marked pictures there")
+    parser.add_argument(
+        "--no-align", action="store_true", help="the pictures are faces already, as the network was trained on"
+    )
+    parser.add_argument(
+        "--select", choices=("largest", "center", "all"), default="all", help="which faces of a picture"
+    )
+    parser.add_argument(
+        "--no-face", choices=("keep", "skip"), default="keep", help="classify a picture without a face whole, or not"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        choices=tuple(DATA),
+        default="folder",
+        help="; ".join(f"{name}: {text}" for name, text in DATA.items()),
+    )
+    parser.add_argument("--root", metavar="DIR", type=Path, help="where the data set lies (not for synthetic)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="for check.json and contact-sheet.png (default: runs/check-DATA)"
+    )
+    parser.add_argument("--no-read", action="store_true", help="count only, read no picture")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:

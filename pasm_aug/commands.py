@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import argparse
 import functools
+from typing import Any
 
+import numpy as np
 import torch
+from torch.utils.data import Subset
 
 from pasm_aug import evaluation, training
+from pasm_aug.align_command import align
 from pasm_aug.arms import MINED, arm_positions, default_geometry, make_erase
 from pasm_aug.attack.search import PointSearch
 from pasm_aug.cache import PositionCache
+from pasm_aug.commands_on_pictures import check, predict
+from pasm_aug.crossdata import MappedLabels, less
 from pasm_aug.evaluation import Metrics
-from pasm_aug.files import write_json
+from pasm_aug.figures import confusion_figure
+from pasm_aug.files import write_atomic, write_json
 from pasm_aug.functional import distillation_loss
 from pasm_aug.job import report, run
 from pasm_aug.mining import mine_positions
-from pasm_aug.models import save_model
-from pasm_aug.opening import about, default_image_size, model_factory, open_model, open_split, plain, say, trained_size
+from pasm_aug.models import load_model, save_model
+from pasm_aug.opening import (
+    about,
+    also_in_training,
+    default_image_size,
+    model_factory,
+    open_model,
+    open_split,
+    plain,
+    say,
+    trained_size,
+)
 from pasm_aug.processes import process_state
 from pasm_aug.results import write_csv
 from pasm_aug.transforms import PairedView
 
-__all__ = ["evaluate", "mine", "report", "run", "train"]
+__all__ = ["align", "check", "evaluate", "mine", "predict", "report", "run", "train"]
 
 
 def train(args: argparse.Namespace) -> None:
@@ -99,15 +116,43 @@ def mine(args: argparse.Namespace) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """Score a network and print accuracy, per-class recall and the confusion matrix."""
+    """Score a network on data whose classes it shares by name; with and without pictures that it was trained on."""
     args.image_size = args.image_size or trained_size(args.checkpoint)
+    model = load_model(args.checkpoint)
     dataset = open_split(args, args.split)
-    model = open_model(args.checkpoint, dataset.classes, "--checkpoint")
-    scores = evaluation.evaluate(model, dataset, device=args.device, workers=args.workers)
-    if args.json and process_state().is_main_process:
-        write_json(args.json, scores.asdict())
-    say(f"{args.data} {args.split}: {scores.accuracy:.2%} of {scores.count:,} images right, loss {scores.loss:.3f}\n")
-    say(confusion_text(scores, dataset.classes))
+    known = MappedLabels(dataset, model.info["classes"])  # type: ignore[arg-type, index]
+    score = functools.partial(evaluation.evaluate, model, device=args.device, workers=args.workers)
+    scores = score(known)
+    say(f"{args.data} {args.subset or args.split}: {in_words(scores)}")
+    if known.dropped:
+        gone = ", ".join(f"{count:,} {name}" for name, count in known.dropped.items())
+        say(f"left out, for the network does not know their class: {gone}")
+    results: dict[str, Any] = scores.asdict() | {"mean_per_class": scores.mean_per_class, "left_out": known.dropped}
+    if args.split != "train" and args.data != "synthetic" and not args.no_overlap:
+        both = np.isin(known.indices, also_in_training(args))
+        without = less(scores, score(Subset(known, np.flatnonzero(both)))) if both.any() else scores  # type: ignore[arg-type]
+        results["without_overlap"] = without and without.asdict()
+        if both.any():
+            rest = "nothing" if without is None else in_words(without)
+            say(f"{int(both.sum()):,} of them also stand in {args.data}'s training split; without these: {rest}")
+    say(f"\n{confusion_text(scores, known.classes)}")
+    if process_state().is_main_process:
+        if args.json:
+            write_json(args.json, results)
+        if args.out:
+            args.out.mkdir(parents=True, exist_ok=True)
+            write_json(args.out / "scores.json", results)
+            figure = confusion_figure({f"{args.data} {args.subset or args.split}": scores.confusion}, known.classes)
+            write_atomic(args.out / "confusion.png", figure)
+            say(f"\n→ {args.out}")
+
+
+def in_words(scores: Metrics) -> str:
+    """Accuracy, overall and as the mean over classes."""
+    return (
+        f"{scores.accuracy:.2%} of {scores.count:,} images right, mean over the classes {scores.mean_per_class:.2%}, "
+        f"loss {scores.loss:.3f}"
+    )
 
 
 def confusion_text(scores: Metrics, classes: list[str]) -> str:

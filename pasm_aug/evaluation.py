@@ -29,6 +29,12 @@ class Metrics:
 
     asdict = asdict
 
+    @property
+    def mean_per_class(self) -> float:
+        """Mean recall over the classes that have images."""
+        known = [recall for recall in self.per_class if recall is not None]
+        return sum(known) / len(known)
+
 
 @torch.no_grad()
 def evaluate(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def write_atomic(path: str | Path, data: bytes) -> None:
@@ -26,6 +30,13 @@ def write_atomic(path: str | Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def save_picture(path: str | Path, picture: Image.Image) -> None:
+    """Write a PIL image as PNG, atomically."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="png")
+    write_atomic(path, buffer.getvalue())
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pasm_aug.data import open_dataset
+from pasm_aug.data import open_dataset, overlaps
 from pasm_aug.files import read_json
 from pasm_aug.identity import dataset_digest
 from pasm_aug.loading import InMemory, to_uint8_tensor
@@ -27,17 +28,33 @@ def say(text: str = "") -> None:
 
 
 def open_split(args: argparse.Namespace, split: str) -> Any:
-    """A split with its deterministic head, decoded into memory when it fits."""
-    dataset = open_dataset(
-        args.data,
-        args.root,
-        split,
-        size=args.image_size,
-        limit=args.limit,
-    )
+    """A split with its deterministic head, decoded into memory when it fits, or into a file under ``--decoded``."""
+    dataset = open_dataset(args.data, args.root, split, size=args.image_size, limit=args.limit, **data_options(args))
+    progress = not args.quiet and process_state().is_main_process
     if len(dataset) * 3 * args.image_size**2 > IN_MEMORY:
         return dataset
-    return InMemory(dataset, name=f"{split} images", progress=not args.quiet and process_state().is_main_process)
+    return InMemory(dataset, name=f"{split} images", progress=progress)
+
+
+def data_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of the data set's class that the command line knows.
+
+    Raises:
+        ValueError: a subset of another data set than RAF-DB.
+    """
+    subset = getattr(args, "subset", None)
+    if subset is None:
+        return {}
+    if args.data != "rafdb":
+        raise ValueError(f"--subset {subset} is a part of --data rafdb, got --data {args.data}")
+    return {"subset": subset}
+
+
+def also_in_training(args: argparse.Namespace) -> np.ndarray:
+    """Indices of the pictures of ``args.split`` that stand in the data set's training split too, by content."""
+    training = open_dataset(args.data, args.root, "train")
+    scored = open_dataset(args.data, args.root, args.split, limit=args.limit, **data_options(args))
+    return overlaps({"train": training, args.split: scored}).also_in(args.split)
 
 
 def default_image_size(args: argparse.Namespace) -> int:
@@ -74,6 +91,7 @@ def about(args: argparse.Namespace, dataset: Any) -> dict[str, Any]:
         "mean": ours and ours.mean.flatten().tolist(),
         "std": ours and ours.std.flatten().tolist(),
         "image_size": args.image_size,
+        "channels": noise.shape[1],
         "weights": args.weights,
         "data": {"name": args.data, "length": len(dataset), "digest": dataset_digest(dataset)},
     }

@@ -8,6 +8,16 @@ from typing import Any
 
 from pasm_aug.arms import AUGMENTS
 
+DATA = {
+    "synthetic": "drawn faces, nothing to download",
+    "fer2013": "the official CSV or folders",
+    "ferplus": "FER2013 with the votes of fer2013new.csv",
+    "rafdb": "RAF-DB's basic expressions",
+    "ckplus": "CK+ sequences, or CK+48",
+    "affectnet": "AffectNet's annotations or folders",
+    "manifest": "a CSV of path,label[,split][,person]",
+    "folder": "any images in class folders, with or without train/val/test",
+}
 SEARCHES = ("seeded", "paper", "exhaustive")
 
 # What the paper states (section IV); the search's size is Su et al.'s, the batch size and the epochs are ours.
@@ -82,10 +92,9 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> No
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data",
-        choices=("synthetic", "fer2013", "folder"),
+        choices=tuple(DATA),
         default="synthetic",
-        help="synthetic: drawn faces, nothing to download; fer2013: the official CSV or folders; folder: any images in "
-        "class folders, with or without train/val/test",
+        help="; ".join(f"{name}: {text}" for name, text in DATA.items()),
     )
     group.add_argument("--root", metavar="DIR", type=Path, help="where the data set lies (not for synthetic)")
     group.add_argument("--limit", metavar="N", type=_at_least(1, int), help="use at most N images of each split")
@@ -97,6 +106,14 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> No
     )
     if split:
         group.add_argument("--split", choices=("train", "val", "test"), default=split, help="which split")
+
+
+def add_subset(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--subset",
+        choices=("occlusion", "pose30", "pose45"),
+        help="of RAF-DB's test pictures: the occluded ones, or those turned by more than 30° or 45° (Wang et al. 2020)",
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,65 @@
+"""Score a network on data of other classes: they meet by name, and what the network lacks is left out and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from pasm_aug.evaluation import Metrics
+
+
+class MappedLabels(Dataset):
+    """The items of ``dataset`` whose class the network knows, with the network's labels.
+
+    Args:
+        dataset: items (image, label), with ``classes`` and ``labels``.
+        classes: names in the order of the network's outputs.
+
+    Attributes:
+        indices: (N,) of the items that are kept.
+        dropped: class → number of the items left out.
+
+    Raises:
+        ValueError: the two have no class in common, or none of the items is of one.
+    """
+
+    def __init__(self, dataset: Any, classes: Sequence[str]) -> None:
+        shared = {name: list(classes).index(name) for name in dataset.classes if name in classes}
+        if not shared:
+            raise ValueError(
+                f"the network knows {', '.join(classes)}, the data have {', '.join(dataset.classes)}: nothing in common"
+            )
+        to_network = np.array([shared.get(name, -1) for name in dataset.classes])
+        labels = to_network[np.asarray(dataset.labels)]
+        self.dataset, self.classes = dataset, list(classes)
+        self.indices = np.flatnonzero(labels >= 0)
+        self.labels = labels[self.indices]
+        counts = np.bincount(np.asarray(dataset.labels)[labels < 0], minlength=len(dataset.classes)).tolist()
+        self.dropped = {name: count for name, count in zip(dataset.classes, counts, strict=True) if count}
+        if not len(self.indices):
+            raise ValueError(f"none of the {len(labels):,} pictures is of a class that the network knows")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return self.dataset[int(self.indices[index])][0], int(self.labels[index])
+
+
+def less(whole: Metrics, part: Metrics) -> Metrics | None:
+    """The scores on all pictures but ``part`` of them; ``None`` if none is left."""
+    count = whole.count - part.count
+    if not count:
+        return None
+    confusion = np.array(whole.confusion) - np.array(part.confusion)
+    rows, hits = confusion.sum(1), confusion.diagonal()
+    return Metrics(
+        accuracy=float(hits.sum() / count),
+        loss=(whole.loss * whole.count - part.loss * part.count) / count,
+        per_class=[float(hit / row) if row else None for hit, row in zip(hits, rows, strict=True)],
+        confusion=confusion.tolist(),
+        count=count,
+    )
