@@ -168,11 +168,12 @@ def test_a_network_of_other_classes_is_refused_by_name(finished, tmp_path, capsy
         ["run", "--miner", teacher, "--out", str(tmp_path / "out")],
         ["train", "--teacher", teacher, "--out", str(tmp_path / "out")],
         ["mine", "--teacher", teacher, "--out", str(tmp_path / "c")],
-        ["evaluate", "--checkpoint", teacher],
     ):
         assert main([*words, *data]) == 2
         assert "was trained on the classes neutral, anger" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    assert main(["evaluate", "--checkpoint", teacher, *data]) == 0  # scoring goes by name, and says what it leaves out
+    assert "does not know their class: 3 cat, 3 dog, 3 emu, 3 fox" in capsys.readouterr().out
 
 
 def test_two_processes_run_the_whole_method(tmp_path):
