@@ -1,4 +1,7 @@
-"""Score a network on data of other classes: they meet by name, and what the network lacks is left out and counted."""
+"""Score a network where the data are not simply its own: other classes, or pictures that it was trained on.
+
+Classes meet by name, and what the network lacks is left out and counted; pictures meet by content.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from pasm_aug.content import content_key
 from pasm_aug.evaluation import Metrics
 
 
@@ -47,6 +51,14 @@ class MappedLabels(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
         return self.dataset[int(self.indices[index])][0], int(self.labels[index])
+
+
+def shared_pictures(dataset: Any, other: Any) -> np.ndarray:
+    """Sorted indices of the items of ``dataset`` whose picture stands in ``other`` too, by content."""
+    own, others = (
+        np.array([content_key(data[i][0]) for i in range(len(data))], dtype=np.int64) for data in (dataset, other)
+    )
+    return np.flatnonzero(np.isin(own, others))
 
 
 def less(whole: Metrics, part: Metrics) -> Metrics | None:

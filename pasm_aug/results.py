@@ -16,7 +16,8 @@ from pasm_aug.files import read_json, write_atomic, write_json
 class RoundResult:
     """One trained network of a run: round 0 is the first teacher, the others are students.
 
-    ``test`` is ``None`` until the run has stopped: the test split is scored once, for the table.
+    ``test`` is ``None`` until the run has stopped: the test split is scored once, for the table. ``apart`` are the
+    scores without the test pictures that also stand in the training split; ``None`` if there are none.
     """
 
     arm: str
@@ -27,6 +28,7 @@ class RoundResult:
     train: Metrics
     val: Metrics
     test: Metrics | None = None
+    apart: Metrics | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     queries: int = 0
     erased_share: float = 0.0  # of the pixels seen in the last epoch
@@ -38,7 +40,7 @@ class RoundResult:
     def load(cls, folder: Path) -> RoundResult:
         """Read ``result.json`` of a finished round."""
         data = read_json(folder / "result.json")
-        scores = {k: Metrics(**data[k]) if data[k] else None for k in ("train", "val", "test")}
+        scores = {k: Metrics(**data[k]) if data.get(k) else None for k in ("train", "val", "test", "apart")}
         return cls(**(data | scores | {"folder": str(folder)}))
 
 
@@ -52,7 +54,7 @@ def write_rounds(path: Path, results: list[RoundResult]) -> None:
     rows = []
     for r in results:
         row: dict[str, Any] = {"arm": r.arm, "round": r.round, "teacher_round": r.teacher_round, "improved": r.improved}
-        for split, scores in (("train", r.train), ("val", r.val), ("test", r.test)):
+        for split, scores in (("train", r.train), ("val", r.val), ("test", r.test), ("test_apart", r.apart)):
             row[f"{split}_accuracy"] = round(scores.accuracy, 6) if scores else ""
         rows.append(
             row

@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from pasm_aug.arms import MINED, arm_positions, make_erase
 from pasm_aug.attack.search import PointSearch
 from pasm_aug.begun import check_begun, plain_options, shared_positions
+from pasm_aug.crossdata import less, shared_pictures
 from pasm_aug.evaluation import evaluate
 from pasm_aug.functional import distillation_loss
 from pasm_aug.identity import dataset_digest
@@ -223,9 +225,14 @@ def run_rounds(
         yield result
         if rounds is None and not result.improved:
             break
+    seen: np.ndarray | None = None
     for result in results:
         if result.test is None:
-            result.test = score(load_model(result.folder, model=fresh(0)), splits["test"])
+            network = load_model(result.folder, model=fresh(0))
+            result.test = score(network, splits["test"])
+            seen = shared_pictures(splits["test"], splits["train"]) if seen is None else seen
+            if len(seen):
+                result.apart = less(result.test, score(network, Subset(splits["test"], seen.tolist())))
             if process_state().is_main_process:
                 result.save()
     if process_state().is_main_process:

@@ -7,6 +7,7 @@ import torch
 
 from pasm_aug.attack.search import PointSearch
 from pasm_aug.cache import PositionCache
+from pasm_aug.evaluation import evaluate
 from pasm_aug.models import load_model
 from pasm_aug.results import RoundResult, best_round
 from pasm_aug.rounds import run_rounds
@@ -172,3 +173,28 @@ def test_rounds_of_other_data_are_not_gone_on_with(tmp_path):
 def test_functions_among_the_options_do_not_keep_a_run_from_going_on(tmp_path):
     for _ in range(2):  # another function object each time, as in another process
         run(tmp_path, rounds=1, preprocess=lambda x: x.float() / 255)
+
+
+def test_test_pictures_that_stand_in_training_are_scored_apart(tmp_path):
+    class Shared(Shapes):
+        """30 test pictures, 10 of them from the training split."""
+
+        def __init__(self):
+            super().__init__(30, seed=2)
+            self.pictures[5:15] = DATA["train"].pictures[20:30]
+            self.labels[5:15] = DATA["train"].labels[20:30]
+
+    results = run(tmp_path, DATA | {"test": Shared()}, rounds=1)
+    for r in results:
+        assert r.test is not None
+        assert r.apart is not None
+        assert (r.test.count, r.apart.count) == (30, 20)
+        network = load_model(r.folder, model=OwnNet())
+        rest = [i for i in range(30) if not 5 <= i < 15]
+        expected = evaluate(network, torch.utils.data.Subset(Shared(), rest), device="cpu")
+        assert r.apart.confusion == expected.confusion
+        assert r.apart.loss == pytest.approx(expected.loss)
+        assert RoundResult.load(tmp_path / f"round-{r.round}") == r
+    assert all(r.apart is None for r in run(tmp_path / "none", rounds=0))
+    rows = list(csv.DictReader((tmp_path / "rounds.csv").read_text().splitlines()))
+    assert [float(row["test_apart_accuracy"]) for row in rows] == [pytest.approx(r.apart.accuracy) for r in results]
