@@ -3,6 +3,7 @@
 The way of a training image, and where to read on:
 
     data        pasm_aug.data          pictures and labels; drawn faces when there are none
+    align       pasm_aug.align         photographs into faces: MTCNN, five points, one frame
     teacher     pasm_aug.training      a network trained on them
     mine        pasm_aug.mining        the pixel of each picture whose change hurts the teacher most (attack/)
     cache       pasm_aug.cache         those points, in one file
@@ -43,6 +44,7 @@ _HOME = {
     "build_model": "models",
     "load_model": "models",
     "save_model": "models",
+    "FaceAligner": "align",
     "FER2013": "data",
     "FERPlus": "data",
     "RAFDB": "data",

@@ -9,42 +9,29 @@ many processes share it, the folder ends with the same bytes.
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import json
 import multiprocessing
 import os
-import re
 import signal
 import threading
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from pasm_aug.align import Face, FaceAligner, read_photograph
+from pasm_aug.align import FaceAligner
+from pasm_aug.align_job import Job
+from pasm_aug.align_records import Records, Row
 from pasm_aug.cache_file import CacheError
-from pasm_aug.data.files import PictureError, list_pictures
-from pasm_aug.files import read_json, write_atomic, write_json
+from pasm_aug.data.files import list_pictures
+from pasm_aug.files import read_json, write_json
 from pasm_aug.lock import CacheLock
 
-_PARTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left and right as seen in the picture
-COLUMNS = (
-    *("file", "output", "status", "faces", "left", "top", "right", "bottom"),
-    *(f"{part}_{axis}" for part in _PARTS for axis in "xy"),
-    "probability",
-)
 NO_FACE, FORMATS = ("keep", "skip", "error"), ("png", "jpg")
-_HELD = 2**25  # pixels of decoded photographs that a process holds at a time
-
-Row = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -131,7 +118,7 @@ def align_folder(
     files = [path.relative_to(src) for path in list_pictures(src)]
     if not files:
         raise FileNotFoundError(f"{src} holds no picture")
-    job = _Job(src, dst, aligner or FaceAligner(), no_face == "keep", format, quality)
+    job = Job(src, dst, aligner or FaceAligner(), no_face == "keep", format, quality)
     names = dict(zip((path.as_posix() for path in files), output_names(files), strict=True))
     dst.mkdir(parents=True, exist_ok=True)
     if not (dst / "align.json").exists() and any(not path.name.startswith(".") for path in dst.iterdir()):
@@ -141,7 +128,7 @@ def align_folder(
             stack.enter_context(CacheLock(dst / ".align"))
         except CacheError as error:
             raise ValueError(f"{dst} is being filled by another process") from error
-        records = _Records(dst)
+        records = Records(dst)
         if not resume:
             records.forget(list(records.rows))
         _check_begun(dst, job.options(), resume)
@@ -180,151 +167,6 @@ def output_names(files: Sequence[Path]) -> list[str]:
     return names
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What a process needs to know. A unit of its work is a list of (file below ``src``, name of the output)."""
-
-    src: Path
-    dst: Path
-    aligner: FaceAligner
-    keep: bool
-    format: str
-    quality: int
-
-    def options(self) -> dict[str, Any]:
-        """What decides on the content of ``dst``."""
-        options = {"source": str(self.src), **self.aligner.options()}
-        options |= {"no_face": "keep" if self.keep else "skip", "format": self.format}
-        options |= {"quality": self.quality} if self.format == "jpg" else {}
-        return json.loads(json.dumps(options))
-
-    def output(self, name: str, number: int) -> str:
-        """The file of a face, below ``dst``."""
-        return f"{name}_{number}.{self.format}" if self.aligner.select == "all" else f"{name}.{self.format}"
-
-    def run(self, unit: list[tuple[str, str]]) -> list[Row]:
-        """Align and write the pictures of a unit; their rows."""
-        rows: list[Row] = []
-        held: list[tuple[str, str, Image.Image]] = []
-        for file, name in unit:
-            try:
-                held.append((file, name, read_photograph(self.src / file)))
-            except PictureError:
-                rows.append({"file": file, "status": "unreadable"})
-            if sum(picture.width * picture.height for *_, picture in held) > _HELD:
-                rows += self._finish(held)
-                held = []
-        return rows + self._finish(held)
-
-    def _finish(self, held: list[tuple[str, str, Image.Image]]) -> list[Row]:
-        rows: list[Row] = []
-        found = self.aligner.detect([picture for *_, picture in held])
-        for (file, name, picture), faces in zip(held, found, strict=True):
-            about = {"file": file, "faces": str(len(faces))}
-            for number, face in enumerate(self.aligner.cut(picture, faces)):
-                output = self._save(name, number, face.picture)
-                rows.append(about | {"output": output, "status": "aligned"} | _numbers(face))
-            if not faces and self.keep:
-                square = ImageOps.fit(picture, (self.aligner.size, self.aligner.size), Image.Resampling.BICUBIC)
-                rows.append(about | {"output": self._save(name, 0, square), "status": "kept"})
-            elif not faces:
-                rows.append(about | {"status": "skipped"})
-        return rows
-
-    def _save(self, name: str, number: int, picture: Image.Image) -> str:
-        data = io.BytesIO()
-        if self.format == "png":
-            picture.save(data, "PNG")
-        else:
-            picture.save(data, "JPEG", quality=self.quality, subsampling=0)
-        output = self.output(name, number)
-        path = self.dst / output
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, data.getvalue())
-        return output
-
-
-def _numbers(face: Face) -> Row:
-    values = [*face.box, *face.landmarks.ravel()]
-    return dict(zip(COLUMNS[4:], [*(f"{value:.2f}" for value in values), f"{face.probability:.4f}"], strict=True))
-
-
-class _Records:
-    """The rows of each file: ``align.csv``, and the journal of what was done since that was written."""
-
-    def __init__(self, dst: Path) -> None:
-        self.dst, self.csv, self.journal = dst, dst / "align.csv", dst / ".align.journal"
-        self.rows: dict[str, list[Row]] = {}
-        there = [path for path in (self.csv, self.journal) if path.exists()]
-        self.written = max((path.stat().st_mtime_ns for path in there), default=0)
-        for path in there:
-            whole = path.read_bytes().decode("utf-8", "surrogateescape").rpartition("\n")[0]  # a kill cuts the last
-            rows = csv.DictReader(io.StringIO(whole, newline=""))
-            if list(rows.fieldnames or COLUMNS) != list(COLUMNS):
-                raise ValueError(f"{path} is damaged: its columns are {', '.join(rows.fieldnames or ())}")
-            self._take([row for row in rows if None not in row and None not in row.values()])
-        if self.journal.exists():
-            self.fold()
-        for path in dst.rglob(".*.tmp"):
-            if re.fullmatch(r"\..+\.\d+\.tmp", path.name):
-                path.unlink(missing_ok=True)  # its process was killed before it could rename it
-
-    def done(self, file: str, name: str, job: _Job) -> bool:
-        """Whether all outputs of a file exist, under the names they should have, and none is older than the file."""
-        rows = self.rows.get(file)
-        if not rows or rows[0]["status"] == "unreadable":
-            return False
-        if job.aligner.select == "all" and rows[0]["status"] == "aligned" and rows[0]["faces"] != str(len(rows)):
-            return False
-        changed = (job.src / file).stat().st_mtime_ns
-        changed = 0 if changed > time.time_ns() else changed  # a camera whose clock was wrong
-        for number, row in enumerate(rows):
-            output = self.dst / row["output"]
-            if row["output"] and (row["output"] != job.output(name, number) or not output.exists()):
-                return False
-            if changed > (output.stat().st_mtime_ns if row["output"] else self.written):
-                return False
-        return True
-
-    def forget(self, files: Iterable[str]) -> None:
-        """Drop files and their outputs."""
-        for file in files:
-            for row in self.rows.pop(file):
-                if row["output"]:
-                    (self.dst / row["output"]).unlink(missing_ok=True)
-
-    def add(self, rows: list[Row]) -> None:
-        """Take the rows of a finished unit; when this returns they are on the disk."""
-        rows = [{column: row.get(column, "") for column in COLUMNS} for row in rows]
-        with open(self.journal, "ab") as handle:
-            handle.write(_csv_bytes(rows, header=handle.tell() == 0))
-            handle.flush()
-            os.fsync(handle.fileno())
-        self._take(rows)
-
-    def fold(self) -> None:
-        """Write all rows into ``align.csv``, unless they stand there, and drop the journal."""
-        data = _csv_bytes([row for file in sorted(self.rows) for row in self.rows[file]], header=True)
-        if not self.csv.exists() or self.csv.read_bytes() != data:
-            write_atomic(self.csv, data)
-        self.journal.unlink(missing_ok=True)
-
-    def _take(self, rows: list[Row]) -> None:
-        fresh: dict[str, list[Row]] = {}
-        for row in rows:
-            fresh.setdefault(row["file"], []).append(row)
-        self.rows |= fresh
-
-
-def _csv_bytes(rows: list[Row], *, header: bool) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    if header:
-        writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode("utf-8", "surrogateescape")
-
-
 def _check_begun(dst: Path, options: dict[str, Any], resume: bool) -> None:
     """Compare the options with those that ``dst`` was begun with, or write them."""
     path = dst / "align.json"
@@ -338,7 +180,7 @@ def _check_begun(dst: Path, options: dict[str, Any], resume: bool) -> None:
         write_json(path, options)
 
 
-def _work(job: _Job, units: list[list[tuple[str, str]]], processes: int, bar: Any) -> Iterator[list[Row]]:
+def _work(job: Job, units: list[list[tuple[str, str]]], processes: int, bar: Any) -> Iterator[list[Row]]:
     """The rows of each unit, in whatever order they are finished."""
     if min(processes, len(units)) <= 1:
         import torch
@@ -365,10 +207,10 @@ def _work(job: _Job, units: list[list[tuple[str, str]]], processes: int, bar: An
         pool.shutdown(cancel_futures=True)
 
 
-_job: _Job | None = None
+_job: Job | None = None
 
 
-def _begin(job: _Job) -> None:
+def _begin(job: Job) -> None:
     """The start of a process of the pool: one thread, and it dies with its parent, however that dies."""
     global _job
     import torch

@@ -128,7 +128,7 @@ def evaluate(args: argparse.Namespace) -> None:
         gone = ", ".join(f"{count:,} {name}" for name, count in known.dropped.items())
         say(f"left out, for the network does not know their class: {gone}")
     results: dict[str, Any] = scores.asdict() | {"mean_per_class": scores.mean_per_class, "left_out": known.dropped}
-    if args.split != "train" and args.data != "synthetic" and not args.no_overlap:
+    if args.split in ("val", "test") and args.data != "synthetic" and not args.no_overlap:
         both = np.isin(known.indices, also_in_training(args))
         without = less(scores, score(Subset(known, np.flatnonzero(both)))) if both.any() else scores  # type: ignore[arg-type]
         results["without_overlap"] = without and without.asdict()

@@ -105,7 +105,9 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> No
         help="images are resized to S×S (default: 48 for the small network, else 224, the paper's)",
     )
     if split:
-        group.add_argument("--split", choices=("train", "val", "test"), default=split, help="which split")
+        group.add_argument(
+            "--split", choices=("train", "val", "test", "all"), default=split, help="which split; all: CK+ has it"
+        )
 
 
 def add_subset(group: argparse._ArgumentGroup) -> None:
