@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from pasm_aug.content import content_key
 from pasm_aug.data import ExpressionDataset, Overlaps, PictureError, open_dataset
+from pasm_aug.data.listed import MissingPictures
 from pasm_aug.data.registry import resize_square
 
 _SIDE, _COLUMNS, _LABEL = 72, 12, 110  # of the contact sheet, in pixels
@@ -38,22 +39,24 @@ class SplitCheck:
 
 @dataclass
 class Check:
-    """What :func:`check_data` found: a :class:`SplitCheck` for each split that is there, and why others are not."""
+    """What :func:`check_data` found: a :class:`SplitCheck` for each split that can be opened; of the others, why the
+    data set has none (``missing``), or what is wrong with it (``broken``)."""
 
     splits: dict[str, SplitCheck]
     missing: dict[str, str]
+    broken: dict[str, str]
     overlaps: Overlaps | None
 
     @property
     def sound(self) -> bool:
-        """Whether every picture can be read."""
-        return not any(split.unreadable for split in self.splits.values())
+        """Whether every split that is there can be opened and every picture in it read."""
+        return not self.broken and not any(split.unreadable for split in self.splits.values())
 
     def asdict(self) -> dict[str, Any]:
         """As JSON holds it."""
         splits = {name: dict(vars(split)) for name, split in self.splits.items()}
         found = self.overlaps.summary().splitlines() if self.overlaps else []
-        return {"splits": splits, "missing": self.missing, "overlaps": found}
+        return {"splits": splits, "missing": self.missing, "broken": self.broken, "overlaps": found}
 
     def text(self) -> str:
         """The findings as a table with remarks below."""
@@ -68,6 +71,7 @@ class Check:
         for name, split in self.splits.items():
             lines += [f"{name}: {text}" for text in _remarks(split)]
         lines += [f"{name}: none ({why})" for name, why in self.missing.items()]
+        lines += [f"{name}: cannot be opened ({why})" for name, why in self.broken.items()]
         return "\n".join([*lines, *([self.overlaps.summary()] if self.overlaps else [])])
 
 
@@ -85,16 +89,19 @@ def check_data(
     Raises:
         FileNotFoundError, ValueError: what the loader of the training split raises; file and line are named.
     """
-    opened, missing, splits = {}, {}, {}
+    opened, splits = {}, {}
+    missing: dict[str, str] = {}
+    broken: dict[str, str] = {}
     for split in ("train", "val", "test"):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 opened[split] = open_dataset(name, root, split, **options)
-            except FileNotFoundError as error:
+            except (FileNotFoundError, ValueError) as error:
                 if split == "train":
                     raise
-                missing[split] = str(error)
+                absent = isinstance(error, FileNotFoundError) and not isinstance(error, MissingPictures)
+                (missing if absent else broken)[split] = str(error)
                 continue
         counts = np.bincount(opened[split].labels, minlength=len(opened[split].classes)).tolist()
         splits[split] = SplitCheck(
@@ -109,7 +116,7 @@ def check_data(
             known = _read(dataset, bar, splits[split])
             keys[split] = np.array(list(known.values()), dtype=np.int64)
             labels[split] = np.array(dataset.classes)[dataset.labels[list(known)]]
-    return Check(splits, missing, Overlaps(keys, labels) if read else None), opened
+    return Check(splits, missing, broken, Overlaps(keys, labels) if read else None), opened
 
 
 def _read(dataset: ExpressionDataset, indices: Iterable[int], found: SplitCheck) -> dict[int, int]:

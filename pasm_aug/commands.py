@@ -23,12 +23,13 @@ from pasm_aug.files import write_atomic, write_json
 from pasm_aug.functional import distillation_loss
 from pasm_aug.job import report, run
 from pasm_aug.mining import mine_positions
-from pasm_aug.models import load_model, save_model
+from pasm_aug.models import save_model
 from pasm_aug.opening import (
     about,
     also_in_training,
     default_image_size,
     model_factory,
+    open_any_model,
     open_model,
     open_split,
     plain,
@@ -118,9 +119,8 @@ def mine(args: argparse.Namespace) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Score a network on data whose classes it shares by name; with and without pictures that it was trained on."""
     args.image_size = args.image_size or trained_size(args.checkpoint)
-    model = load_model(args.checkpoint)
-    dataset = open_split(args, args.split)
-    known = MappedLabels(dataset, model.info["classes"])  # type: ignore[arg-type, index]
+    model, info = open_any_model(args.checkpoint)
+    known = MappedLabels(open_split(args, args.split), info["classes"], channels=info.get("channels"))
     score = functools.partial(evaluation.evaluate, model, device=args.device, workers=args.workers)
     scores = score(known)
     say(f"{args.data} {args.subset or args.split}: {in_words(scores)}")
@@ -129,15 +129,16 @@ def evaluate(args: argparse.Namespace) -> None:
         say(f"left out, for the network does not know their class: {gone}")
     results: dict[str, Any] = scores.asdict() | {"mean_per_class": scores.mean_per_class, "left_out": known.dropped}
     if args.split in ("val", "test") and args.data != "synthetic" and not args.no_overlap:
-        both = np.isin(known.indices, also_in_training(args))
+        both = np.isin(known.indices, seen_in_training(args))
         without = less(scores, score(Subset(known, np.flatnonzero(both)))) if both.any() else scores  # type: ignore[arg-type]
-        results["without_overlap"] = without and without.asdict()
+        results["without_overlap"] = without and without.asdict() | {"mean_per_class": without.mean_per_class}
         if both.any():
             rest = "nothing" if without is None else in_words(without)
             say(f"{int(both.sum()):,} of them also stand in {args.data}'s training split; without these: {rest}")
     say(f"\n{confusion_text(scores, known.classes)}")
     if process_state().is_main_process:
         if args.json:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
             write_json(args.json, results)
         if args.out:
             args.out.mkdir(parents=True, exist_ok=True)
@@ -145,6 +146,15 @@ def evaluate(args: argparse.Namespace) -> None:
             figure = confusion_figure({f"{args.data} {args.subset or args.split}": scores.confusion}, known.classes)
             write_atomic(args.out / "confusion.png", figure)
             say(f"\n→ {args.out}")
+
+
+def seen_in_training(args: argparse.Namespace) -> np.ndarray:
+    """:func:`~pasm_aug.opening.also_in_training`; where training cannot be opened, none, and a word about it."""
+    try:
+        return also_in_training(args)
+    except (FileNotFoundError, ValueError) as error:
+        say(f"not compared with the training split, which cannot be opened: {error}")
+        return np.zeros(0, dtype=np.int64)
 
 
 def in_words(scores: Metrics) -> str:

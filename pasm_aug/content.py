@@ -23,7 +23,7 @@ _LARGE = 100 * 100  # pixels from which on Pillow separates the channels faster 
 
 
 def as_uint8(image: Picture) -> np.ndarray:
-    """The image as contiguous uint8 (C, H, W) with C = 1 or 3: the pixel space in which pictures are mined; to be read.
+    """The image as contiguous uint8 (C, H, W) with C = 1 or 3: the pixel space in which pictures are mined.
 
     Palette, LA and CMYK pictures become RGB, alpha is dropped, floats in [0, 1] are ``round(255 x)`` (NaN counts as
     0), and of int16 the upper eight of its 15 bits count, as in torchvision's ``to_dtype(scale=True)``.
@@ -62,9 +62,18 @@ def content_key(image: Picture) -> int:
 
     It is the same in mining and training only if both run the same deterministic head (decoding, alignment, resizing).
     """
-    array = canonical(image)
-    digest = xxhash.xxh3_64(array.data, seed=0)
-    digest.update(struct.pack("<3q", *array.shape))
+    digest = xxhash.xxh3_64(seed=0)
+    if isinstance(image, PIL.Image.Image) and image.mode == "RGB" and image.width * image.height > _LARGE:
+        bands = [image.tobytes("raw", band) for band in "RGB"]  # quicker than to bring the channels apart in an array
+        bands = bands[:1] if bands[0] == bands[1] == bands[2] else bands
+        for band in bands:
+            digest.update(band)
+        shape: tuple[int, ...] = (len(bands), image.height, image.width)
+    else:
+        array = canonical(image)
+        digest.update(array.data)
+        shape = array.shape
+    digest.update(struct.pack("<3q", *shape))
     key = digest.intdigest()
     return key - ((key >> 63) << 64)
 
@@ -93,9 +102,6 @@ def _from_pil(image: PIL.Image.Image) -> np.ndarray:
         raise TypeError(f"image must have 8 bits a channel, got mode {image.mode!r}: bring it to 0…255 first")
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
-    if image.mode == "RGB" and image.width * image.height > _LARGE:
-        bands = b"".join(image.tobytes("raw", band) for band in "RGB")
-        return np.frombuffer(bands, np.uint8).reshape(3, image.height, image.width)
     array = np.asarray(image)
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
@@ -121,10 +127,10 @@ def _from_array(image: Tensor | np.ndarray) -> np.ndarray:
 
 
 def _eight_bits(array: np.ndarray) -> np.ndarray:
-    if np.issubdtype(array.dtype, np.floating):
+    if array.dtype.kind == "f":
         scaled = array.astype(np.float32, copy=False) * np.float32(255)
         np.rint(scaled, out=scaled)
-        if not (scaled.min(initial=0) >= 0 and scaled.max(initial=0) <= 255):  # a NaN fails both
+        if scaled.size and not (scaled.min() >= 0 and scaled.max() <= 255):  # a NaN fails both
             np.minimum(np.fmax(scaled, 0), 255, out=scaled)  # fmax prefers the number to NaN
         return scaled.astype(np.uint8)
     if array.dtype == np.int16:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch.utils.data import Dataset
 
-from pasm_aug.content import content_key
+from pasm_aug.content import Picture, as_uint8, content_key
 from pasm_aug.evaluation import Metrics
 
 
@@ -21,6 +22,7 @@ class MappedLabels(Dataset):
     Args:
         dataset: items (image, label), with ``classes`` and ``labels``.
         classes: names in the order of the network's outputs.
+        channels: of the pictures that the network takes; 1 makes coloured ones grey.
 
     Attributes:
         indices: (N,) of the items that are kept.
@@ -30,7 +32,7 @@ class MappedLabels(Dataset):
         ValueError: the two have no class in common, or none of the items is of one.
     """
 
-    def __init__(self, dataset: Any, classes: Sequence[str]) -> None:
+    def __init__(self, dataset: Any, classes: Sequence[str], *, channels: int | None = None) -> None:
         shared = {name: list(classes).index(name) for name in dataset.classes if name in classes}
         if not shared:
             raise ValueError(
@@ -38,7 +40,7 @@ class MappedLabels(Dataset):
             )
         to_network = np.array([shared.get(name, -1) for name in dataset.classes])
         labels = to_network[np.asarray(dataset.labels)]
-        self.dataset, self.classes = dataset, list(classes)
+        self.dataset, self.classes, self.channels = dataset, list(classes), channels
         self.indices = np.flatnonzero(labels >= 0)
         self.labels = labels[self.indices]
         counts = np.bincount(np.asarray(dataset.labels)[labels < 0], minlength=len(dataset.classes)).tolist()
@@ -50,7 +52,14 @@ class MappedLabels(Dataset):
         return len(self.indices)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        return self.dataset[int(self.indices[index])][0], int(self.labels[index])
+        image = self.dataset[int(self.indices[index])][0]
+        return grey(image) if self.channels == 1 else image, int(self.labels[index])
+
+
+def grey(image: Picture) -> np.ndarray:
+    """A picture as uint8 (1, H, W), weighing the colours as Pillow does."""
+    array = as_uint8(image)
+    return array if len(array) == 1 else np.asarray(Image.fromarray(array.transpose(1, 2, 0)).convert("L"))[None]
 
 
 def shared_pictures(dataset: Any, other: Any) -> np.ndarray:

@@ -130,9 +130,9 @@ def colour_fills(images: Tensor, colours: Tensor, normalisation: Normalisation |
         colours = torch.cat([colours, torch.full((len(colours), 1), 255, dtype=colours.dtype)], 1)  # opaque
     if normalisation:
         return normalisation.apply(colours.T.double() / 255).T
-    if images.dtype in BITS:
-        return colours.long() << (BITS[images.dtype] - 8)
-    return colours.double() / 255
+    if images.dtype == torch.uint8:
+        return colours
+    return colours.long() << (BITS[images.dtype] - 8) if images.dtype in BITS else colours.double() / 255
 
 
 def full(image: Tensor) -> int:

@@ -142,11 +142,13 @@ def erase_patches(
     values = values if values.dtype == images.dtype else values.to(images.dtype)
     if not inplace and _numpy_may_write(images):  # views of each image: faster on a CPU than any indexed write
         plain = _plain_clone(images)
-        view, patches = plain.numpy(), values.numpy()
-        for where, box, patch in zip(np.ndindex(images.shape[:lead]), boxes, patches, strict=True):
+        array, patches = plain.numpy(), values.numpy()
+        views = array if lead == 1 else (array[where] for where in np.ndindex(images.shape[:lead]))
+        flat = patches.shape[-1] == 1
+        for view, box, patch in zip(views, boxes, patches, strict=True):
             if box is not None:
                 left, top, right, bottom = box
-                view[where][..., top:bottom, left:right] = patch[:, : bottom - top, : right - left]
+                view[..., top:bottom, left:right] = patch if flat else patch[:, : bottom - top, : right - left]
         return _like(plain, images)
     images = images if inplace else images.clone()
     kept = [i for i, box in enumerate(boxes) if box is not None]

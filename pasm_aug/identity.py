@@ -195,8 +195,10 @@ def rows_by_index(cache: PositionCache, given: SampleIndex) -> np.ndarray | None
     Raises:
         ValueError: an index of another data set.
     """
-    pairs = given.numpy(force=True)
-    if len(pairs) and not all(_check_digest(cache, digest) for digest in np.unique(pairs[:, 1]).tolist()):
+    with torch._C.DisableTorchFunctionSubclass():
+        pairs = given.numpy(force=True)
+    digests = set(pairs[:, 1].tolist())
+    if not all(_check_digest(cache, digest) for digest in digests):
         return None
     return cache.rows_of(pairs[:, 0])
 

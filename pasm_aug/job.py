@@ -17,7 +17,7 @@ from pasm_aug.report import region_sentence, region_shares, stage_seconds, text_
 from pasm_aug.results import RoundResult, write_rounds
 from pasm_aug.rounds import run_rounds
 
-HERE_ONLY = ("out", "command", "device", "workers", "quiet", "preset", "imports")  # options that change no result
+HERE_ONLY = ("out", "decoded", "command", "device", "workers", "quiet", "preset", "imports")  # change no result
 
 
 def run(args: argparse.Namespace) -> None:
@@ -148,7 +148,12 @@ def finish(
 def report(args: argparse.Namespace) -> None:
     """Read a finished run folder and write its report again."""
     config = read_json(args.out / "config.json")
-    known = argparse.Namespace(**(config | {"quiet": False, "root": Path(config["root"]) if config["root"] else None}))
+    known = argparse.Namespace(
+        **(
+            config
+            | {"quiet": False, "decoded": None, "workers": 0, "root": Path(config["root"]) if config["root"] else None}
+        )
+    )
     arms = {config["augment"]: _read_rounds(args.out)}
     for folder in sorted((args.out / "baselines").glob("*")):
         arms[folder.name] = [arms[config["augment"]][0], *_read_rounds(folder)]

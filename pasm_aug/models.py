@@ -168,6 +168,8 @@ def load_model(path: str | Path, *, model: nn.Module | None = None) -> nn.Module
     if model is None:
         if not info.get("architecture"):
             raise ValueError(f"{folder}/model.json names no architecture that can be built; pass model=")
+        if not info.get("classes"):
+            raise ValueError(f"{folder}/model.json names no classes")
         model = build_model(info["architecture"], len(info["classes"]))
         if info.get("mean"):  # else the architecture has a preprocessing of its own
             model.preprocess = Preprocess(info["mean"], info["std"])

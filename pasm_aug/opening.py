@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pasm_aug.data import open_dataset, overlaps
+from pasm_aug.data.decoded import decoded
 from pasm_aug.files import read_json
 from pasm_aug.identity import dataset_digest
 from pasm_aug.loading import InMemory, to_uint8_tensor
@@ -31,6 +32,8 @@ def open_split(args: argparse.Namespace, split: str) -> Any:
     """A split with its deterministic head, decoded into memory when it fits, or into a file under ``--decoded``."""
     dataset = open_dataset(args.data, args.root, split, size=args.image_size, limit=args.limit, **data_options(args))
     progress = not args.quiet and process_state().is_main_process
+    if args.decoded:
+        return decoded(dataset, args.decoded, name=f"{args.data}-{split}", workers=args.workers, progress=progress)
     if len(dataset) * 3 * args.image_size**2 > IN_MEMORY:
         return dataset
     return InMemory(dataset, name=f"{split} images", progress=progress)
@@ -112,9 +115,26 @@ def open_model(folder: Path, classes: Sequence[str], option: str) -> nn.Module:
     return model
 
 
+def open_any_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """A trained network of whatever classes, and what its ``model.json`` says.
+
+    Raises:
+        ValueError: it cannot be read, or does not say its classes and its pictures' size.
+    """
+    model = load_model(folder)
+    info: dict[str, Any] = model.info  # type: ignore[assignment]
+    for name in ("classes", "image_size"):
+        if not info.get(name):
+            raise ValueError(f"{folder / 'model.json'} must tell {name!r}, got {', '.join(info)}")
+    return model, info
+
+
 def trained_size(folder: Path) -> int:
     """The side of the pictures that the network in ``folder`` was trained on."""
-    return int(read_json(folder / "model.json")["image_size"])
+    size = read_json(folder / "model.json").get("image_size")
+    if not size:
+        raise ValueError(f"{folder / 'model.json'} must tell 'image_size', got none")
+    return int(size)
 
 
 def plain(value: Any) -> Any:

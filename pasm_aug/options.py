@@ -97,6 +97,12 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> No
         help="; ".join(f"{name}: {text}" for name, text in DATA.items()),
     )
     group.add_argument("--root", metavar="DIR", type=Path, help="where the data set lies (not for synthetic)")
+    group.add_argument(
+        "--decoded",
+        metavar="DIR",
+        type=Path,
+        help="keep the decoded, resized pictures in files there, for sets that do not fit into memory",
+    )
     group.add_argument("--limit", metavar="N", type=_at_least(1, int), help="use at most N images of each split")
     group.add_argument(
         "--image-size",

@@ -172,7 +172,7 @@ class Placing(v2.Transform):
         corner = np.stack([x, y], 1).astype(int) - side[:, None] // 2
         low, high = np.maximum(corner, 0), np.minimum(corner + side[:, None], limits)
         for i, box in zip(hits.tolist(), np.concatenate([low, high], 1).tolist(), strict=True):
-            boxes[i] = tuple(box)
+            boxes[i] = box
         area, pixels = int((high - low).prod(1).sum()), len(hits) * size[0] * size[1]
         self._counts.add(calls=len(hits), erased=len(hits), hits=len(hits), erased_pixels=area, pixels=pixels)
 
@@ -254,7 +254,9 @@ class Placing(v2.Transform):
         return x, y
 
     def _side(self, u: float, shorter: int) -> int:
-        low, high = self.size_range or (self.size, self.size)
+        if self.size_range is None:
+            return side_in_pixels(self.size, shorter)
+        low, high = self.size_range
         if isinstance(low, int):
             return low + int(u * (high - low + 1))
         return side_in_pixels(low + u * (high - low), shorter)

@@ -170,7 +170,9 @@ class PointAdversarialErase(Placing):
 
 def _is_picture_with_names(sample: tuple[Any, ...]) -> bool:
     """(picture, label, index, …), where no flattening is needed to find the picture."""
-    first = sample[0] if sample else None
-    return (type(first) in _PICTURES or isinstance(first, PIL.Image.Image)) and all(
-        type(other) in _PASSING for other in sample[1:]
-    )
+    if not sample or not (type(sample[0]) in _PICTURES or isinstance(sample[0], PIL.Image.Image)):
+        return False
+    for other in sample[1:]:
+        if type(other) not in _PASSING and not (type(other) is Tensor and other.ndim < 3):
+            return False
+    return True

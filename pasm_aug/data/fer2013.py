@@ -64,6 +64,8 @@ class FER2013(ExpressionDataset):
         self.split = split
         # A tensor, not an array: worker processes then share its memory.
         self._pictures = pictures
+        if isinstance(pictures, list):
+            self.paths = pictures
         _warn_of_counts(split, labels, drawn)
 
     def picture(self, index: int) -> Image.Image:

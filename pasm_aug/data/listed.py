@@ -43,11 +43,15 @@ class ListedPictures(ExpressionDataset):
         return read_picture(self.paths[index])
 
 
+class MissingPictures(FileNotFoundError):
+    """A data set names pictures that are not there."""
+
+
 def check_files(paths: Sequence[Path], source: object) -> None:
-    """Raises FileNotFoundError, naming the first and their number, if files that ``source`` names are missing."""
+    """Raises MissingPictures, naming the first and their number, if files that ``source`` names are missing."""
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise FileNotFoundError(
+        raise MissingPictures(
             f"{source} names {len(paths):,} pictures, {len(missing):,} of them missing, the first: {missing[0]}"
         )
 
