@@ -8,38 +8,29 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import PIL.Image
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from pasm_aug import fill
 from pasm_aug.cache import PositionCache
 from pasm_aug.checks import check_probability, check_size, check_size_range
-from pasm_aug.content import as_uint8, content_key, look
-from pasm_aug.counts import SharedCounts
+from pasm_aug.content import content_key
 from pasm_aug.erase_point import ErasePoint
 from pasm_aug.functional import Box, clipped_box, side_in_pixels
-from pasm_aug.identity import NAMELESS, Name, SampleIndex, find_row, names_of, rows_by_index, why_missed
+from pasm_aug.identity import NAMELESS, Name, SampleIndex, find_row, names_of
+from pasm_aug.misses import Counting
 
-_DRAWS = 9  # p, rank, size, two for the place, four for the colour: as many for a miss as for a hit
-_COUNTERS = ("calls", "erased", "hits", "misses", "skipped", "warned", "erased_pixels", "pixels")
-_REMEMBERED = 64  # pictures missed, to tell why
+DRAWS = 9  # p, rank, size, two for the place, four for the colour: as many for a miss as for a hit
 
 Colour = tuple[int, ...]
 
 
-class CacheMiss(LookupError, ValueError):
-    """A picture without a row in the cache, where ``on_miss="raise"``."""
-
-
-class Placing(v2.Transform):
+class Placing(Counting):
     """What :class:`~pasm_aug.transforms.PointAdversarialErase` knows of places; its options are explained there."""
 
     def __init__(
@@ -67,125 +58,44 @@ class Placing(v2.Transform):
         self.size_range = None if size_range is None else check_size_range(size_range)
         self.value = fill.check_value(value)
         self._normalisation = fill.check_normalisation(mean, std)
-        self._counts = SharedCounts(_COUNTERS)
-        self._missed: list[tuple[int, int]] = []
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what every module has: workers are started with less than a kilobyte."""
-        usual = vars(torch.nn.Module())
-        return {k: v for k, v in vars(self).items() if k != "_missed" and (k not in usual or v != usual[k])}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        torch.nn.Module.__init__(self)
-        self.__dict__.update(state, _missed=[])
-
-    def stats(self) -> dict[str, int]:
-        """Totals over all processes that share this transform, in pictures: ``calls``, ``erased``, ``hits``,
-        ``misses``, and of these ``skipped``."""
-        totals = self._counts.totals()
-        return {name: totals[name] for name in ("calls", "erased", "hits", "misses", "skipped")}
-
-    def erased_area(self) -> tuple[int, int]:
-        """(pixels erased, pixels seen) over all processes."""
-        return self._counts.erased_area()
-
-    def _on_miss(self, image: Any) -> str:
-        """Warn or raise where the options say so; return what to do."""
-        cache = self.cache
-        if cache is None:
-            if self.on_miss == "raise":
-                raise CacheMiss('cache is None: every picture is a miss, and on_miss="raise"')
-            return self.on_miss
-        if len(self._missed) < _REMEMBERED or self.on_miss == "raise":
-            array = as_uint8(self._whole(image))
-            self._missed.append((look(array), look(array[..., ::-1])))
-        if self.on_miss == "raise":
-            raise CacheMiss(f"no row for this picture in {cache.path}; {why_missed(cache, [self._missed.pop()])}")
-        totals = self._counts.totals()
-        seen = totals["hits"] + totals["misses"] + 1
-        known = cache.unmined / max(len(cache), 1)  # pictures that the search skipped are no surprise
-        if totals["calls"] >= 100 and not totals["warned"] and totals["misses"] > (0.1 + known) * seen:
-            self._counts.add(warned=1)
-            rate = f"hit rate {totals['hits'] / seen:.0%} in {seen} look-ups"
-            warnings.warn(f"{cache.path}: {rate}; {why_missed(cache, self._missed)}", stacklevel=2)
-        return self.on_miss
 
     def _draw(self, images: Sequence[Any], sample: Any, leaves: Sequence[Any]) -> dict[str, Any]:
-        """What ``make_params`` returns, for the pictures of a sample."""
+        """What ``make_params`` returns, for a sample whose pictures are one picture in several forms."""
         size = self._check(images)
         image = images[0]
         if self.cache is not None:
             self.cache.refresh()
         point = next((leaf for leaf in leaves if isinstance(leaf, ErasePoint)), None) if leaves else None
-        if not isinstance(image, PIL.Image.Image) and leading(image):
-            return self._draw_batch(image, size, sample, leaves, point)
-        named = leaves or callable(self.index_getter)
-        name = names_of(sample, leaves, self.index_getter, None)[0] if named else NAMELESS
-        spots = None if point is None else _spots(point, *size, 1)[0]
-        box, colour = self._draw_one(torch.rand(_DRAWS).tolist(), image, *size, name, spots)
+        name, row, last = NAMELESS, None, leaves[-1] if leaves else None
+        if type(last) is SampleIndex and point is None and self.cache is not None and self.index_getter == "default":
+            with torch._C.DisableTorchFunctionSubclass():
+                row = self.cache.quick_row(*last.tolist()) if last.ndim == 1 else None
+        if row is None and (leaves or callable(self.index_getter)):
+            name = names_of(sample, leaves, self.index_getter, None)[0]
+        spots = None if point is None else spots_of(point, *size, 1)[0]
+        box, colour = self._draw_one(torch.rand(DRAWS).tolist(), image, *size, name, spots, row)
         return {"box": box, "colour": colour}
 
-    def _draw_batch(
-        self, images: Tensor, size: tuple[int, int], sample: Any, leaves: Sequence[Any], point: ErasePoint | None
-    ) -> dict[str, Any]:
-        """All pictures of a batch: known indices at once, the others one by one; either way the same places."""
-        lead, (width, height) = images.shape[: leading(images)], size
-        count = math.prod(lead)
-        draws = torch.rand(count, _DRAWS).double()
-        u = draws.numpy()
-        boxes: list[Box | None] = [None] * count
-        colours = np.zeros((count, fill.colour_channels(images)), np.uint8)
-        done = u[:, 0] >= self.p
-        given = next((leaf for leaf in leaves if isinstance(leaf, SampleIndex)), None)
-        rows = None
-        if self.cache is not None and given is not None and given.shape == (count, 2) and point is None:
-            rows = rows_by_index(self.cache, given) if self.index_getter == "default" else None
-        self._counts.add(calls=int(done.sum()), pixels=int(done.sum()) * width * height)
-        if rows is not None and self.cache is not None:
-            hits = np.flatnonzero(~done & (rows >= 0))
-            xy, mined = self.cache.points_at(rows[hits], (u[hits, 1] * self.cache.points).astype(int))
-            if mined.shape[1] == colours.shape[1] or self.value != "point":
-                colours[hits] = mined if mined.shape[1] == colours.shape[1] else 0
-                self._place_hits(hits, xy, u, size, boxes)
-                done[hits] = True
-        rest = np.flatnonzero(~done).tolist()
-        if rest:
-            each = images.flatten(0, len(lead) - 1)
-            names = names_of(sample, leaves, self.index_getter, count)
-            spots = [None] * count if point is None else _spots(point, width, height, count)
-            for i in rest:
-                boxes[i], colour = self._draw_one(u[i].tolist(), each[i], width, height, names[i], spots[i])
-                if colour and boxes[i] is not None:
-                    colours[i] = fill.match_channels(each[i], colour, self._normalisation)
-        return {"boxes": boxes, "colours": torch.from_numpy(colours)}
-
-    def _place_hits(
-        self, hits: np.ndarray, xy: np.ndarray, u: np.ndarray, size: tuple[int, int], boxes: list[Box | None]
-    ) -> None:
-        """Put the boxes of mined points (N, 2) into ``boxes``, as :meth:`_draw_one` does for one."""
-        limits = np.array(size)
-        for x, y in xy[(xy >= limits).any(1)].tolist():
-            self._check_inside(x, y, *size)
-        x, y = xy.T.astype(int)
-        x, y = self._centre(x, y, u[hits, 3:5].T, *size)
-        side = self._sides(u[hits, 2], min(size))
-        corner = np.stack([x, y], 1).astype(int) - side[:, None] // 2
-        low, high = np.maximum(corner, 0), np.minimum(corner + side[:, None], limits)
-        for i, box in zip(hits.tolist(), np.concatenate([low, high], 1).tolist(), strict=True):
-            boxes[i] = box
-        area, pixels = int((high - low).prod(1).sum()), len(hits) * size[0] * size[1]
-        self._counts.add(calls=len(hits), erased=len(hits), hits=len(hits), erased_pixels=area, pixels=pixels)
-
     def _draw_one(
-        self, u: list[float], image: Any, width: int, height: int, name: Name, spots: list[list[float]] | None
+        self,
+        u: list[float],
+        image: Any,
+        width: int,
+        height: int,
+        name: Name,
+        spots: list[list[float]] | None,
+        row: int | None = None,
     ) -> tuple[Box | None, Colour]:
-        """Box and colour of one picture, from its :data:`_DRAWS` uniform numbers; ``None``: leave it."""
+        """Box and colour of one picture, from its :data:`DRAWS` uniform numbers; ``None``: leave it.
+
+        Its row is looked up by ``name`` unless it is known already.
+        """
         erase, rank, size, *place, c0, c1, c2, _ = u
         if erase >= self.p:
             self._counts.add(calls=1, pixels=width * height)
             return None, ()
         side = self._side(size, min(width, height))
-        found = self._find(rank, side, image, width, height, name, spots)
+        found = self._find(rank, side, image, width, height, name, spots, row)
         if found is not None:
             x, y, colour = found
             x, y = self._centre(x, y, place, width, height)
@@ -205,7 +115,15 @@ class Placing(v2.Transform):
         return box, colour
 
     def _find(
-        self, rank: float, side: int, image: Any, width: int, height: int, name: Name, spots: list[list[float]] | None
+        self,
+        rank: float,
+        side: int,
+        image: Any,
+        width: int,
+        height: int,
+        name: Name,
+        spots: list[list[float]] | None,
+        row: int | None,
     ) -> tuple[int, int, Colour] | None:
         """(x, y, colour) of one of the picture's points, or ``None``."""
         cache = self.cache
@@ -227,7 +145,8 @@ class Placing(v2.Transform):
             return None if row < 0 else (x, y, cache.point(row, min(chosen, cache.points - 1))[2])
         if cache is None:
             return None
-        row = find_row(cache, name, lambda: self._key(image))
+        if row is None:
+            row = find_row(cache, name, lambda: self._key(image))
         if row < 0:
             return None
         x, y, colour = cache.point(row, int(rank * cache.points))
@@ -261,18 +180,6 @@ class Placing(v2.Transform):
             return low + int(u * (high - low + 1))
         return side_in_pixels(low + u * (high - low), shorter)
 
-    def _sides(self, u: np.ndarray, shorter: int) -> np.ndarray:
-        """:meth:`_side` for (N,) draws."""
-        if self.size_range is None:
-            return np.full(len(u), self._side(0.0, shorter))
-        return np.array([self._side(one, shorter) for one in u.tolist()], dtype=int)
-
-    def _whole(self, image: Any) -> Any:
-        """One picture in [0, 1] or 0…255: a video's first frame, before ``Normalize``."""
-        if isinstance(image, Tensor) and image.ndim > 3:
-            image = image[(0,) * (image.ndim - 3)]
-        return image if self._normalisation is None else self._normalisation.undo(image)
-
     def _key(self, image: Any) -> int:
         return content_key(self._whole(image))
 
@@ -300,7 +207,7 @@ def _lead_shape(image: Any) -> tuple[int, ...]:
     return () if isinstance(image, PIL.Image.Image) else tuple(image.shape[: leading(image)])
 
 
-def _spots(point: ErasePoint, width: int, height: int, count: int) -> list[list[list[float]]]:
+def spots_of(point: ErasePoint, width: int, height: int, count: int) -> list[list[list[float]]]:
     """The points (x, y) of each of ``count`` pictures."""
     if tuple(point.canvas_size) != (height, width):
         raise ValueError(

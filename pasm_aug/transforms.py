@@ -18,12 +18,14 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from torchvision import tv_tensors
 
 from pasm_aug import fill
+from pasm_aug.batches import BatchPlacing
 from pasm_aug.cache import PositionCache
 from pasm_aug.erase_point import ErasePoint
 from pasm_aug.functional import Box, erase_patch, erase_patches
 from pasm_aug.identity import IndexedDataset, SampleIndex
+from pasm_aug.misses import CacheMiss
 from pasm_aug.pair import PairedView
-from pasm_aug.placing import CacheMiss, Colour, Placing, leading
+from pasm_aug.placing import Colour, leading
 
 __all__ = ["CacheMiss", "ErasePoint", "IndexedDataset", "PairedView", "PointAdversarialErase", "SampleIndex"]
 
@@ -31,7 +33,7 @@ _PICTURES = (Tensor, tv_tensors.Image, tv_tensors.Video)
 _PASSING = (int, SampleIndex, ErasePoint)
 
 
-class PointAdversarialErase(Placing):
+class PointAdversarialErase(BatchPlacing):
     """Fill a square around a mined point of the picture, with probability ``p``.
 
     Takes a picture alone (v1 ``Compose``) or any nesting of pictures, labels, boxes, masks and key points (v2); all but
