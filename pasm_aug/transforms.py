@@ -38,10 +38,10 @@ class PointAdversarialErase(BatchPlacing):
 
     Takes a picture alone (v1 ``Compose``) or any nesting of pictures, labels, boxes, masks and key points (v2); all but
     the pictures pass through, and all pictures of a sample get the same square. Pictures are PIL images, or tensors
-    (..., C, H, W) with 1 to 4 channels: uint8, int16 or floating in [0, 1]. A batch
-    (leading dimensions) is so many pictures, each with its own square; of a ``tv_tensors.Video`` (..., T, C, H, W) the
-    T frames share one, looked up by the first. It belongs right after the deterministic head (decode, align, resize),
-    or anywhere behind if the sample carries an :class:`ErasePoint`.
+    (..., C, H, W) with 1 to 4 channels: uint8, int16 or floating in [0, 1]. Leading dimensions make a batch: so many
+    pictures, each with its own square; of a ``tv_tensors.Video`` (..., T, C, H, W) the T frames share one, looked up by
+    the first. It belongs right after the deterministic head (decode, align, resize), or anywhere behind if the sample
+    carries an :class:`ErasePoint`.
 
     Args:
         cache: path, :class:`PositionCache`, or ``None``: then every picture is a miss, which with
@@ -172,7 +172,8 @@ class PointAdversarialErase(BatchPlacing):
 
 def _is_picture_with_names(sample: tuple[Any, ...]) -> bool:
     """(picture, label, index, …), where no flattening is needed to find the picture."""
-    if not sample or not (type(sample[0]) in _PICTURES or isinstance(sample[0], PIL.Image.Image)):
+    first = sample[0] if sample else None
+    if not isinstance(first, PIL.Image.Image) and not (type(first) in _PICTURES and first.ndim > 2):
         return False
     for other in sample[1:]:
         if type(other) not in _PASSING and not (type(other) is Tensor and other.ndim < 3):

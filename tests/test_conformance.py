@@ -244,3 +244,9 @@ def test_the_patch_has_exactly_its_box(everywhere, shape, place, size, dtype, ba
     out = erase(everywhere, size=size, index_getter=lambda _: index)(sample)
     wanted = reference(image, box_around(x, y, size, width, height), to_dtype(LEVELS, dtype))
     assert torch.equal(out[0] if batch else out, wanted)
+
+
+def test_a_label_tensor_may_come_before_the_picture(path):
+    label, image = erase(path)(torch.tensor(3), picture())
+    assert label == 3
+    assert (image != picture()).any()
