@@ -172,7 +172,7 @@ class PointAdversarialErase(BatchPlacing):
 
 def _is_picture_with_names(sample: tuple[Any, ...]) -> bool:
     """(picture, label, index, …), where no flattening is needed to find the picture."""
-    first = sample[0] if sample else None
+    first: Any = sample[0] if sample else None
     if not isinstance(first, PIL.Image.Image) and not (type(first) in _PICTURES and first.ndim > 2):
         return False
     for other in sample[1:]:

@@ -245,3 +245,28 @@ def test_a_killed_run_goes_on_to_the_same_end(tmp_path):
     for file in ("round-0", "round-1", "baselines/none/round-1"):
         ends = [(tmp_path / name / file / "model.safetensors").read_bytes() for name in ("killed", "whole")]
         assert ends[0] == ends[1], file
+
+
+def test_decoded_pictures_give_the_same_points(finished, tmp_path):
+    words = ["mine", "--teacher", str(finished / "round-0"), "--limit", "8", "--budget", "8", "--quiet"]
+    for extra in ([], ["--decoded", str(tmp_path / "decoded")]):
+        assert main([*words, "--out", str(tmp_path / f"c{len(extra)}"), *extra]) == 0
+    one, other = (PositionCache.open(tmp_path / name).to_numpy() for name in ("c0", "c2"))
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert [file.suffix for file in (tmp_path / "decoded").iterdir()] != []
+
+
+def test_every_arm_of_erasing_by_command(finished, tmp_path):
+    arms = "random-matched,shuffled,shuffled-class,cam-peak,cam-region"
+    words = ["run", *QUICK, "--teacher", str(finished / "round-0"), "--epochs", "1", "--rounds", "1", "--budget", "8"]
+    assert main([*words, "--baselines", arms, "--out", str(tmp_path)]) == 0
+    rows = [row.split(",") for row in (tmp_path / "rounds.csv").read_text().splitlines()]
+    share = {row[0]: float(row[rows[0].index("erased_share")]) for row in rows[1:]}
+    assert list(share) == ["teacher", "point", *arms.split(",")]
+    for arm in arms.split(",")[:-1]:
+        assert share[arm] == pytest.approx(share["point"], rel=0.25)  # the same square, clipped at other places
+    assert (tmp_path / "baselines" / "cam-peak" / "round-1" / "cam-peak.safetensors").exists()
+    assert main([*words[:-2], "--augment", "cam-region", "--baselines", "", "--out", str(tmp_path / "cam")]) == 0
+    train = ["train", *QUICK, "--epochs", "1", "--out", str(tmp_path / "t")]
+    assert main([*train, "--augment", "cam-region"]) == 2  # whose maps?
+    assert main([*train, "--augment", "cam-region", "--teacher", str(finished / "round-0")]) == 0
