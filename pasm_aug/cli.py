@@ -28,7 +28,7 @@ from pasm_aug.options import (
 )
 
 EXAMPLES = """examples:
-  pasm-aug run                                                the whole method on drawn faces, about three minutes
+  pasm-aug run                                                the whole method on drawn faces, 3 to 5 minutes
   pasm-aug run --data fer2013 --root DIR --limit 6000         on FER2013
   pasm-aug run --data folder --root DIR --model resnet18      on your own pictures in class folders
   pasm-aug check --data rafdb --root DIR                      look at a data set first

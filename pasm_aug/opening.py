@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from pasm_aug.data import open_dataset, overlaps
 from pasm_aug.data.decoded import decoded
 from pasm_aug.files import read_json
-from pasm_aug.identity import dataset_digest
 from pasm_aug.loading import InMemory, to_uint8_tensor
 from pasm_aug.models import Preprocess, build_model, load_model
 from pasm_aug.processes import process_state
+from pasm_aug.samples import dataset_digest
 
 IN_MEMORY = 2 << 30  # bytes of decoded pictures above which they are read from the disk again and again
 

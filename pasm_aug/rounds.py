@@ -24,12 +24,12 @@ from pasm_aug.begun import check_begun, plain_options, shared_positions
 from pasm_aug.crossdata import less, shared_pictures
 from pasm_aug.evaluation import evaluate
 from pasm_aug.functional import distillation_loss
-from pasm_aug.identity import dataset_digest
 from pasm_aug.mining import mine_positions
 from pasm_aug.models import load_model, save_model
 from pasm_aug.processes import process_state
 from pasm_aug.results import RoundResult, write_csv, write_rounds
 from pasm_aug.rng import derive_seed
+from pasm_aug.samples import dataset_digest
 from pasm_aug.training import train
 from pasm_aug.transforms import PairedView
 

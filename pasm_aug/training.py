@@ -22,11 +22,11 @@ from tqdm import tqdm
 from pasm_aug.checkpoint import load_checkpoint, save_checkpoint
 from pasm_aug.evaluation import check_targets, eval_mode, evaluate
 from pasm_aug.functional import distillation_loss
-from pasm_aug.identity import dataset_digest
 from pasm_aug.loading import EpochSampler, make_loader
 from pasm_aug.models import Preprocess
 from pasm_aug.processes import make_accelerator
 from pasm_aug.rng import derive_seed
+from pasm_aug.samples import dataset_digest
 from pasm_aug.transforms import PairedView
 
 Loss = Callable[[Tensor, Tensor | None, Tensor], Tensor]

@@ -22,10 +22,10 @@ from pasm_aug.batches import BatchPlacing
 from pasm_aug.cache import PositionCache
 from pasm_aug.erase_point import ErasePoint
 from pasm_aug.functional import Box, erase_patch, erase_patches
-from pasm_aug.identity import IndexedDataset, SampleIndex
 from pasm_aug.misses import CacheMiss
 from pasm_aug.pair import PairedView
 from pasm_aug.placing import Colour, leading
+from pasm_aug.samples import IndexedDataset, SampleIndex
 
 __all__ = ["CacheMiss", "ErasePoint", "IndexedDataset", "PairedView", "PointAdversarialErase", "SampleIndex"]
 

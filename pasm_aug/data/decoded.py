@@ -24,9 +24,9 @@ from tqdm import tqdm
 
 from pasm_aug.cache_file import CacheError
 from pasm_aug.data.decoded_file import VERSION, DecodedError, open_content, write_content
-from pasm_aug.identity import dataset_digest
 from pasm_aug.loading import to_uint8_tensor
 from pasm_aug.lock import CacheLock
+from pasm_aug.samples import dataset_digest
 
 
 class DecodedDataset(Dataset):
