@@ -103,7 +103,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         )
         + "; options given beside it win",
     )
-    add_search(parser, budget=20)
+    add_search(parser)
     add_erasing(parser)
     add_training(parser, epochs=6, lr=0.01)
     add_machine(parser)

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_graph import LARGE, NETWORKS, SMALL, inputs, network, sizes, traced
 from torch import Tensor, fx
@@ -89,6 +89,7 @@ changes = st.lists(st.tuples(st.integers(0, IMAGES - 1), unit, unit, st.integers
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(SMALL), st.sampled_from(SIZES), changes)
 def test_windows_are_cut_from_the_painted_forward(name: str, size: tuple[int, int], where: list[Change]) -> None:
+    assume((name, size) != ("pools", (24, 8)))  # the network itself needs nine pixels a side
     check_law(name, *size, where)
 
 
