@@ -49,13 +49,13 @@ def cam_peak_positions(mined: PositionCache, cams: PositionCache, path: Path) ->
 
     Interpolated bilinearly, a map is highest in the middle of one of its cells.
     """
-    columns, maps = mined.to_numpy(), cams.to_numpy()
+    columns = mined.to_numpy()
     found = cams.lookup(keys=columns["key"], labels=columns["label"])
     if not found.hit.all():
         raise ValueError(f"{cams.path} lacks {int((~found.hit).sum()):,} of the pictures of {mined.path}")
     peak = found.p_point.argmax(1)
     xy = np.repeat(found.xy[np.arange(len(peak)), peak][:, None], mined.points, axis=1)
-    return _move(mined, xy, path, {"cam": cams.metadata["fingerprint"], "maps": len(maps["key"])})
+    return _move(mined, xy, path, {"cam": cams.metadata["fingerprint"], "maps": len(cams)})
 
 
 def class_activation_cache(
@@ -82,7 +82,8 @@ def class_activation_cache(
     if path.exists() and PositionCache.open(path).metadata["fingerprint"] == fingerprint:
         return PositionCache.open(path)
     parts: list[np.ndarray] = []
-    total, grid = np.zeros(0), (0, 0)
+    total: Any = 0.0
+    grid = (0, 0)
     bar = tqdm(total=len(dataset), desc="activation maps", unit=" images", disable=not progress, leave=False)
     for start in range(0, len(dataset), AT_ONCE):
         items = [dataset[i][:2] for i in range(start, min(start + AT_ONCE, len(dataset)))]
@@ -97,7 +98,7 @@ def class_activation_cache(
         rows["xy"] = _cells(grid, images.shape[2:])
         rows["p_point"] = maps.reshape(len(items), -1)
         rows["queries"], rows["forwards"] = 1, 3  # a backward counts two
-        total = total + images.sum((0, 2, 3), dtype=np.float64) if len(parts) else images.sum((0, 2, 3), dtype=float)
+        total = total + images.sum((0, 2, 3), dtype=np.float64)
         parts.append(rows)
         bar.update(len(items))
     bar.close()
