@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pasm_aug.evaluation import Metrics
 from pasm_aug.files import read_json, write_atomic, write_json
@@ -17,7 +19,9 @@ class RoundResult:
     """One trained network of a run: round 0 is the first teacher, the others are students.
 
     ``test`` is ``None`` until the run has stopped: the test split is scored once, for the table. ``apart`` are the
-    scores without the test pictures that also stand in the training split; ``None`` if there are none.
+    scores without the test pictures that also stand in the training split; ``None`` if there are none. ``gain`` is the
+    paired gain on validation over round ``gain_over``, ``gain_error`` its standard error, both as shares of the images
+    (:func:`~pasm_aug.gain.paired_gain`).
     """
 
     arm: str
@@ -32,16 +36,51 @@ class RoundResult:
     seconds: dict[str, float] = field(default_factory=dict)
     queries: int = 0
     erased_share: float = 0.0  # of the pixels seen in the last epoch
+    gain: float = 0.0
+    gain_error: float = 0.0
+    gain_over: int | None = None
 
     def save(self) -> None:
-        write_json(Path(self.folder) / "result.json", asdict(self) | {"folder": Path(self.folder).name})
+        """Write ``result.json``, and ``predictions.csv``: every validation and test picture's label and answer."""
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        data |= {name: scores.asdict() for name, scores in data.items() if isinstance(scores, Metrics)}
+        rows = [
+            {"split": split, "index": index, "label": label, "predicted": predicted}
+            for split in ("val", "test")
+            if data[split] and getattr(self, split).answers is not None
+            for index, (label, predicted) in enumerate(getattr(self, split).answers.T.tolist())
+        ]
+        if rows:
+            write_csv(Path(self.folder) / "predictions.csv", rows)
+        write_json(Path(self.folder) / "result.json", data | {"folder": Path(self.folder).name})
 
     @classmethod
     def load(cls, folder: Path) -> RoundResult:
-        """Read ``result.json`` of a finished round."""
-        data = read_json(folder / "result.json")
-        scores = {k: Metrics(**data[k]) if data.get(k) else None for k in ("train", "val", "test", "apart")}
+        """Read ``result.json`` and ``predictions.csv`` of a finished round."""
+        data, answers = read_json(folder / "result.json"), read_predictions(folder / "predictions.csv")
+        scores = {
+            k: Metrics(**data[k], answers=answers.get(k)) if data.get(k) else None
+            for k in ("train", "val", "test", "apart")
+        }
         return cls(**(data | scores | {"folder": str(folder)}))
+
+
+def read_predictions(path: Path) -> dict[str, np.ndarray]:
+    """Label and predicted class of every picture, (2, count) int64 for each split in the file; none without a file.
+
+    Raises:
+        ValueError: the file is damaged, by name.
+    """
+    if not path.exists():
+        return {}
+    answers: dict[str, list[tuple[int, int]]] = {}
+    try:
+        with open(path, newline="") as handle:
+            for row in csv.DictReader(handle):
+                answers.setdefault(row["split"], []).append((int(row["label"]), int(row["predicted"])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    return {split: np.array(pairs, dtype=np.int64).T for split, pairs in answers.items()}
 
 
 def best_round(results: list[RoundResult]) -> RoundResult:
