@@ -46,9 +46,9 @@ class CountedRandomErasing(v2.RandomErasing):
             self._counts.add(erased_pixels=int(params["h"]) * int(params["w"]))
         return super().transform(inpt, params)
 
-    def erased_area(self) -> tuple[int, int]:
-        """(pixels erased, pixels seen) over all processes."""
-        return self._counts.erased_area()
+    def erased_area(self, *, here: bool = False) -> tuple[int, int]:
+        """(pixels erased, pixels seen) over all processes, or by this one alone."""
+        return self._counts.erased_area(here=here)
 
     def __repr__(self) -> str:
         return super().__repr__().replace(type(self).__name__, "RandomErasing", 1)
@@ -103,9 +103,9 @@ class CamRegionErase(v2.Transform):
         erased = torch.where(mask, torch.tensor(values, dtype=image.dtype)[:, None, None], image.as_subclass(Tensor))
         return tv_tensors.wrap(erased, like=image) if isinstance(image, tv_tensors.TVTensor) else erased
 
-    def erased_area(self) -> tuple[int, int]:
-        """(pixels erased, pixels seen) over all processes."""
-        return self._counts.erased_area()
+    def erased_area(self, *, here: bool = False) -> tuple[int, int]:
+        """(pixels erased, pixels seen) over all processes, or by this one alone."""
+        return self._counts.erased_area(here=here)
 
     def extra_repr(self) -> str:
         return f"{self.cams.path!r}, p={self.p}, threshold={self.threshold}"

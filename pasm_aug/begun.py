@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from pasm_aug.cache import PositionCache
 from pasm_aug.files import read_json, write_json
 from pasm_aug.processes import process_state
 from pasm_aug.results import RoundResult
+from pasm_aug.sums import SUMS, damaged, resealed
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that change a result and can be compared; functions have no identity that outlives the process."""
-    kept = (k for k, v in options.items() if k != "device" and isinstance(v, int | float | str | list | tuple))
+    elsewhere = ("device", "checkpoint_seconds")
+    kept = (k for k, v in options.items() if k not in elsewhere and isinstance(v, int | float | str | list | tuple))
     return {k: options[k] for k in kept}
 
 
@@ -29,6 +32,21 @@ def shared_positions(teacher: Any, out: Path) -> PositionCache | None:
         return None
     old, new = (read_json(run / "options.json") for run in (other, out))
     return PositionCache.open(theirs) if all(old[k] == new[k] for k in ("search", "seed", "data")) else None
+
+
+def check_folder(out: Path) -> None:
+    """Look for damage in the files of a run itself; its rounds are looked at when they are read.
+
+    What every run writes anew is named in a warning.
+
+    Raises:
+        ValueError: a damaged file that nothing writes anew, by name.
+    """
+    for name in damaged(out):
+        if name.startswith(("figures/", "report.html", "rounds.csv", "stop.json")):
+            warnings.warn(f"{out / name} is damaged: it will be written again", stacklevel=2)
+        else:
+            raise ValueError(f"{out / name} is damaged: it is not what {SUMS} says; put it back from a copy")
 
 
 def check_begun(out: Path, options: dict[str, Any]) -> None:
@@ -47,4 +65,5 @@ def check_begun(out: Path, options: dict[str, Any]) -> None:
             )
     elif process_state().is_main_process:
         out.mkdir(parents=True, exist_ok=True)
-        write_json(file, options)
+        with resealed(out):
+            write_json(file, options)

@@ -1,13 +1,18 @@
-"""The state of a training between two epochs, as one safetensors file: weights, optimiser, schedule, history.
+"""The state of a training between two steps, as one safetensors file: weights, optimiser, schedule, history.
 
 No pickle: tensors are tensors, all else is JSON in the file's metadata. The random state needs no place here, because
-every epoch's randomness is a function of (seed, epoch, sample).
+all randomness is a function of (seed, epoch, sample). The checkpoint before the last one is kept: should a disk spoil
+the last, the training goes on from there, to the same end.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,65 +24,131 @@ from torch import nn
 from pasm_aug.files import write_atomic
 
 
+@dataclass
+class Saved:
+    """What a checkpoint holds besides the weights, the optimiser and the schedule.
+
+    Attributes:
+        history: rows of the epochs that are done.
+        step: batches done of the epoch after them.
+        numbers: other values of the training, as JSON holds them.
+        tensors: other tensors of it, by name.
+    """
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    step: int = 0
+    numbers: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def previous(path: str | Path) -> Path:
+    """Where the checkpoint before the last one lies."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def remove_checkpoint(path: str | Path) -> None:
+    """Remove a training's checkpoints; it is done."""
+    for file in (Path(path), previous(path)):
+        file.unlink(missing_ok=True)
+
+
 def save_checkpoint(
-    path: str | Path, model: nn.Module, optimizer: Any, scheduler: Any, history: list[Any], identity: dict[str, Any]
+    path: str | Path,
+    model: nn.Module,
+    optimizer: Any,
+    scheduler: Any,
+    history: list[Any],
+    identity: Mapping[str, Any],
+    *,
+    step: int = 0,
+    numbers: Mapping[str, Any] | None = None,
+    tensors: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write the state after ``len(history)`` epochs of the training that ``identity`` describes, atomically."""
+    """Write the state of the training that ``identity`` describes, atomically; see :class:`Saved`."""
     state = optimizer.state_dict()
-    tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    numbers: dict[str, dict[str, Any]] = {}
+    named = {f"model.{k}": v for k, v in model.state_dict().items()}
+    named |= {f"other.{k}": v for k, v in (tensors or {}).items()}
+    plain: dict[str, dict[str, Any]] = {}
     for index, values in state["state"].items():
         for key, value in values.items():
             if isinstance(value, torch.Tensor):
-                tensors[f"optimizer.{index}.{key}"] = value.detach().cpu().contiguous()
+                named[f"optimizer.{index}.{key}"] = value
             else:
-                numbers.setdefault(str(index), {})[key] = value
+                plain.setdefault(str(index), {})[key] = value
     info = {
-        "numbers": numbers,
+        "optimizer": plain,
         "param_groups": state["param_groups"],
         # a scheduler's settings (milestones, functions) come from the call; its counters are plain numbers and lists
         "scheduler": {k: v for k, v in scheduler.state_dict().items() if isinstance(v, (int, float, list))},
         "history": history,
-        "identity": identity,
+        "step": step,
+        "numbers": dict(numbers or {}),
+        "identity": dict(identity),
     }
     text = json.dumps(info)
-    digest = _digest(tensors, text)
-    write_atomic(path, save(tensors, {"state": text, "sha256": digest}))
+    named = {k: v.detach().cpu().contiguous() for k, v in named.items()}
+    data = save(named, {"state": text, "sha256": _digest(named, text)})
+    path = Path(path)
+    if path.exists():
+        os.replace(path, previous(path))
+    write_atomic(path, data)
 
 
 def load_checkpoint(
-    path: str | Path, model: nn.Module, optimizer: Any, scheduler: Any, identity: dict[str, Any]
-) -> list[dict[str, float]]:
-    """Put the state in ``path`` into the three; returns the history of the epochs that are done.
+    path: str | Path, model: nn.Module, optimizer: Any, scheduler: Any, identity: Mapping[str, Any]
+) -> Saved | None:
+    """Put the last good state at ``path`` into the three; ``None`` where no checkpoint lies.
+
+    A damaged file is named in a warning, and the one before it taken.
 
     Raises:
-        ValueError: the file is damaged, of another network or of a training with another ``identity``.
+        ValueError: both files are damaged, or of another network or of a training with another ``identity``.
     """
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if _digest(tensors, metadata["state"]) != metadata["sha256"]:
-            raise ValueError("checksum differs")
-        info = json.loads(metadata["state"])
-        model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-    except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-        raise ValueError(
-            f"checkpoint {path} is damaged or of another network ({error}); delete it to start anew"
-        ) from error
+    good: tuple[dict[str, torch.Tensor], dict[str, Any]] | None = None
+    damaged: list[str] = []
+    files = [file for file in (Path(path), previous(path)) if file.exists()]
+    for file in files:
+        try:
+            found = _read(file)
+            good = good or found
+        except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
+            damaged.append(f"checkpoint {file} is damaged ({error})")
+    if damaged and not good:
+        raise ValueError(f"{'; '.join(damaged)}; delete it to start anew")
+    for text in damaged:
+        warnings.warn(f"{text}: going on from the one beside it", stacklevel=2)
+    if not good:
+        return None
+    tensors, info = good
     differing = [
         f"{k} was {info['identity'].get(k)}, now {v}" for k, v in identity.items() if info["identity"].get(k) != v
     ]
     if differing:
         raise ValueError(f"checkpoint {path} is of another training ({'; '.join(differing)}); delete it to start anew")
-    state: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in info["numbers"].items()}
+    try:
+        model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+    except RuntimeError as error:
+        raise ValueError(f"checkpoint {path} is of another network ({error}); delete it to start anew") from error
+    state: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in info["optimizer"].items()}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, index, name = key.split(".", 2)
             state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": info["param_groups"]})
     scheduler.load_state_dict(info["scheduler"])
-    return info["history"]
+    others = {k[6:]: v for k, v in tensors.items() if k.startswith("other.")}
+    return Saved(info["history"], info["step"], info["numbers"], others)
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and the rest of one file, verified."""
+    with safe_open(str(path), framework="pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    if _digest(tensors, metadata["state"]) != metadata["sha256"]:
+        raise ValueError("checksum differs")
+    return tensors, json.loads(metadata["state"])
 
 
 def _digest(tensors: dict[str, torch.Tensor], text: str) -> str:

@@ -51,8 +51,11 @@ class SharedCounts:
         for name, amount in amounts.items():
             cells[start + self._column[name]] += amount
 
-    def erased_area(self) -> tuple[int, int]:
-        """(pixels erased, pixels seen), of counters that have these names."""
+    def erased_area(self, *, here: bool = False) -> tuple[int, int]:
+        """(pixels erased, pixels seen), of counters that have these names, by all processes or by this one alone."""
+        if here:
+            start = _process % _SLOTS * len(self.names)
+            return tuple(self._cells[start + self._column[name]] for name in ("erased_pixels", "pixels"))  # type: ignore[return-value]
         totals = self.totals()
         return totals["erased_pixels"], totals["pixels"]
 

@@ -46,7 +46,6 @@ class Metrics:
         return sum(known) / len(known)
 
 
-@torch.no_grad()
 def evaluate(
     model: nn.Module,
     dataset: Dataset,
@@ -62,29 +61,18 @@ def evaluate(
         :class:`Metrics` with overall accuracy (micro, as the paper reports), mean cross-entropy, recall per class
         (``None`` for a class without images), the confusion matrix and every sample's answer.
     """
-    length = len(dataset)  # type: ignore[arg-type]
-    if not length:
-        raise ValueError("dataset must not be empty")
-    state = process_state(device)
-    preprocess = preprocess or getattr(model, "preprocess", None) or Preprocess()
-    model = model.to(state.device)
-    if isinstance(preprocess, nn.Module):
-        preprocess = preprocess.to(state.device)
-    sampler = EpochSampler(length, batch_size, shuffle=False, rank=state.process_index, world=state.num_processes)
-    with eval_mode(model):
-        first = to_uint8_tensor(dataset[0][0])[None].to(state.device)
-        classes = model(preprocess(first)).shape[-1]
-        loss = torch.zeros((), dtype=torch.float64, device=state.device)
-        confusion = torch.zeros(classes, classes, dtype=torch.int64, device=state.device)
-        answers = torch.zeros(2, length, dtype=torch.int64, device=state.device)  # each process fills in its own
-        mine = [torch.tensor([index for _, index in batch]) for batch in sampler]
-        for at, (images, target) in zip(mine, make_loader(dataset, sampler, workers=workers), strict=True):
-            logits = model(preprocess(images.to(state.device))).float()
-            check_targets(target, logits)
-            target = target.to(state.device)
-            answers[:, at.to(state.device)] = torch.stack([target, logits.argmax(1)])
-            loss += nn.functional.cross_entropy(logits, target, reduction="sum")
-            confusion += multiclass_confusion_matrix(logits, target, num_classes=classes)
+    loss: Tensor | None = None
+    for index, logits, target in _batches(model, dataset, preprocess, batch_size, device, workers):
+        if loss is None:  # the first, for every process, tells the number of classes and takes no part
+            classes = logits.shape[1]
+            loss = torch.zeros((), dtype=torch.float64, device=logits.device)
+            confusion = torch.zeros(classes, classes, dtype=torch.int64, device=logits.device)
+            answers = torch.zeros(2, len(dataset), dtype=torch.int64, device=logits.device)  # type: ignore[arg-type]
+            continue
+        loss += nn.functional.cross_entropy(logits, target, reduction="sum")
+        confusion += multiclass_confusion_matrix(logits, target, num_classes=classes)
+        answers[:, index] = torch.stack([target, logits.argmax(1)])  # each process fills in its own
+    assert loss is not None
     loss, confusion, answers = reduce(loss, "sum"), reduce(confusion, "sum").cpu(), reduce(answers, "sum").cpu()
     count, right = int(confusion.sum()), confusion.diag().tolist()
     return Metrics(
@@ -95,6 +83,55 @@ def evaluate(
         count=count,
         answers=answers.numpy(),
     )
+
+
+def logits_of(
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    preprocess: Callable[[Tensor], Tensor] | None = None,
+    batch_size: int = 256,
+    device: str | None = None,
+    workers: int = 0,
+) -> Tensor:
+    """(N, classes) float32, on the CPU: what ``model`` answers to every sample; shared out like :func:`evaluate`."""
+    answers: Tensor | None = None
+    for index, logits, _ in _batches(model, dataset, preprocess, batch_size, device, workers):
+        if answers is None:
+            answers = torch.zeros(len(dataset), logits.shape[1], device=logits.device)  # type: ignore[arg-type]
+            continue
+        answers[index] = logits
+    assert answers is not None
+    return reduce(answers, "sum").cpu()
+
+
+def count_outputs(model: nn.Module, dataset: Dataset, *, device: str | None = None) -> int:
+    """How many classes ``model`` tells apart, seen on the first sample."""
+    return next(_batches(model, dataset, None, 1, device, 0))[1].shape[1]
+
+
+@torch.no_grad()
+def _batches(
+    model: nn.Module, dataset: Any, preprocess: Any, batch_size: int, device: str | None, workers: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(indices, logits, labels) of this process's share, on its device; before them those of the first sample alone."""
+    if not len(dataset):
+        raise ValueError("dataset must not be empty")
+    state = process_state(device)
+    preprocess = preprocess or getattr(model, "preprocess", None) or Preprocess()
+    model = model.to(state.device)
+    if isinstance(preprocess, nn.Module):
+        preprocess = preprocess.to(state.device)
+    sampler = EpochSampler(len(dataset), batch_size, shuffle=False, rank=state.process_index, world=state.num_processes)
+    with eval_mode(model):
+        first, label = dataset[0][:2]
+        logits = model(preprocess(to_uint8_tensor(first)[None].to(state.device))).float()
+        yield torch.zeros(1, dtype=torch.int64), logits, torch.tensor([int(label)])
+        for batch, (images, target) in zip(sampler, make_loader(dataset, sampler, workers=workers), strict=True):
+            logits = model(preprocess(images.to(state.device))).float()
+            check_targets(target, logits)
+            index = torch.tensor([index for _, index in batch], device=state.device)
+            yield index, logits, target.to(state.device)
 
 
 @contextmanager

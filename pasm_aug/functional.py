@@ -204,7 +204,14 @@ def _check_channels(values: int, channels: int) -> None:
 
 
 def distillation_loss(
-    student_logits: Tensor, teacher_logits: Tensor | None, target: Tensor, *, alpha: float = 1.0, beta: float = 0.1
+    student_logits: Tensor,
+    teacher_logits: Tensor | None,
+    target: Tensor,
+    *,
+    alpha: float = 1.0,
+    beta: float = 0.1,
+    label_smoothing: float = 0.0,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
     """``alpha * CE(student, target) + beta * MSE(student, teacher)``: Eq. 4 of the paper.
 
@@ -215,11 +222,14 @@ def distillation_loss(
         student_logits: (B, classes) floating.
         teacher_logits: (B, classes) floating, detached; ``None`` leaves the second term out.
         target: (B,) int64 labels.
+        label_smoothing: share of the target that is spread over all classes (Szegedy et al. 2016), in [0, 1].
+        class_weights: (classes,) floating, of the cross-entropy; it is then the weighted mean over the batch.
 
     Raises:
         ValueError: student and teacher logits differ in shape.
     """
-    loss = alpha * F.cross_entropy(student_logits, target)
+    weights = None if class_weights is None else class_weights.to(student_logits)
+    loss = alpha * F.cross_entropy(student_logits, target, weights, label_smoothing=label_smoothing)
     if teacher_logits is None or beta == 0:
         return loss
     if student_logits.shape != teacher_logits.shape:

@@ -47,10 +47,14 @@ class EpochDataset(Dataset):
         base: map-style data set of (image, label).
         transform: called as ``transform(image, label)``; returns one or two images and the label.
         seed: of the run.
+        areas: add to each item how many pixels the transform erased of it, and how many it saw.
     """
 
-    def __init__(self, base: Dataset, transform: Callable[..., Any] | None = None, *, seed: int = 0) -> None:
+    def __init__(
+        self, base: Dataset, transform: Callable[..., Any] | None = None, *, seed: int = 0, areas: bool = False
+    ) -> None:
         self.base, self.transform, self.seed = base, transform, seed
+        self.area = transform.erase.erased_area if areas else None  # type: ignore[union-attr]
 
     def __getitem__(self, item: tuple[int, int]) -> tuple[Any, ...]:
         return self.__getitems__([item])[0]
@@ -62,8 +66,10 @@ class EpochDataset(Dataset):
             for epoch, index in items:
                 seed(derive_seed(self.seed, epoch, index))
                 sample = self.base[index]
+                before = self.area(here=True) if self.area else ()
                 *images, label = sample if self.transform is None else self.transform(*sample)
-                samples.append((*(to_uint8_tensor(image) for image in images), int(label)))
+                area = (now - then for now, then in zip(self.area(here=True) if self.area else (), before, strict=True))
+                samples.append((*(to_uint8_tensor(image) for image in images), int(label), *area))
         return samples
 
 
@@ -77,12 +83,13 @@ def to_uint8_tensor(image: Any) -> Tensor:
 class EpochSampler(Sampler):
     """Batches of (epoch, index) pairs of one epoch; this process's slice of each global batch.
 
-    Nothing is padded or repeated.
+    Nothing is padded or repeated. Set ``epoch`` before each epoch, and ``start`` to leave out its first batches.
 
     Args:
         length: of the data set.
         batch_size: of the global batch, over all processes.
         seed: with the ``epoch`` attribute it decides the order, if ``shuffle``.
+        weights: (length,) chances; then an epoch is ``length`` draws with replacement.
         least: a last batch that leaves a process with fewer images is left out; 2 for training, because one image has
             no batch statistics.
         rank, world: this process and how many there are.
@@ -95,36 +102,48 @@ class EpochSampler(Sampler):
         *,
         seed: int = 0,
         shuffle: bool = True,
+        weights: Tensor | None = None,
         least: int = 0,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
+        self.batch_size, self.seed, self.shuffle, self.weights = batch_size, seed, shuffle, weights
         self.rank, self.world = rank, world
         rest = length % batch_size
         self.length, self.used = length, length - rest if rest < least * world else length
-        self.epoch = 0
+        self.epoch = self.start = 0
 
     def __len__(self) -> int:
-        return -(-self.used // self.batch_size)
+        return -(-self.used // self.batch_size) - self.start
+
+    def size(self, batch: int) -> int:
+        """How many images the epoch's batch of that number holds, over all processes."""
+        return min(self.batch_size, self.used - batch * self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.arange(self.length)
-        if self.shuffle:
-            generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
+        if self.weights is not None:
+            order = torch.multinomial(self.weights, self.length, replacement=True, generator=generator).numpy()
+        elif self.shuffle:
             order = torch.randperm(self.length, generator=generator).numpy()
-        for start in range(0, self.used, self.batch_size):
+        for start in range(self.start * self.batch_size, self.used, self.batch_size):
             batch = order[start : min(start + self.batch_size, self.used)]
             if len(batch) > self.rank:
                 yield [(self.epoch, int(i)) for i in batch[self.rank :: self.world]]
 
 
 def make_loader(
-    dataset: Dataset, sampler: EpochSampler, transform: Callable[..., Any] | None = None, *, workers: int = 0
+    dataset: Dataset,
+    sampler: EpochSampler,
+    transform: Callable[..., Any] | None = None,
+    *,
+    workers: int = 0,
+    areas: bool = False,
 ) -> DataLoader:
-    """A loader of uint8 batches: (B, C, H, W) images, one or two of them, and (B,) labels."""
+    """A loader of batches: uint8 (B, C, H, W) images, one or two of them, (B,) labels, and :class:`EpochDataset`'s areas."""
     return DataLoader(
-        EpochDataset(dataset, transform, seed=sampler.seed),
+        EpochDataset(dataset, transform, seed=sampler.seed, areas=areas),
         batch_sampler=sampler,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -135,20 +154,23 @@ def make_loader(
 
 
 def collate(samples: list[tuple[Any, ...]]) -> tuple[Tensor, ...]:
-    """Stack samples of (image, …, label).
+    """Stack samples of (image, …, label, …): tensors and numbers.
 
     Raises:
         ValueError: images of unequal shapes.
     """
-    *parts, labels = zip(*samples, strict=True)
-    columns = [same_channels(part) for part in parts]
-    for column in columns:
-        shapes = {tuple(image.shape) for image in column}
+    columns = []
+    for column in zip(*samples, strict=True):
+        if not isinstance(column[0], Tensor):
+            columns.append(torch.tensor(column))
+            continue
+        shapes = {tuple(image.shape) for image in same_channels(column)}
         if len(shapes) > 1:
             raise ValueError(
                 f"images of a batch must have one shape, got {sorted(shapes)}: resize them in the data set's transform"
             )
-    return *(torch.stack(column) for column in columns), torch.tensor(labels)
+        columns.append(torch.stack(same_channels(column)))
+    return tuple(columns)
 
 
 def same_channels(images: Sequence[Tensor]) -> list[Tensor]:

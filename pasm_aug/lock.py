@@ -24,22 +24,23 @@ class CacheLock:
 
     Args:
         path: of the cache; the lock file lies beside it while held.
+        doing: what the message says is being done to it.
         enabled: ``False`` does nothing (all but one of several co-operating processes).
 
     Raises:
         CacheError: on entering, another miner holds it.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, enabled: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, enabled: bool = True, doing: str = "mined") -> None:
         self.path = os.path.realpath(path) + ".lock"
-        self.enabled = enabled and fcntl is not None
+        self.doing, self.enabled = doing, enabled and fcntl is not None
         self._fd = -1
 
     def __enter__(self) -> CacheLock:
         if not self.enabled:
             return self
         if _held.get(self.path) == os.getpid():
-            raise CacheError(f"{self.path[:-5]} is being mined by process {os.getpid()} (this one)")
+            raise CacheError(f"{self.path[:-5]} is being {self.doing} by process {os.getpid()} (this one)")
         while True:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
@@ -52,7 +53,7 @@ class CacheLock:
             except OSError as error:
                 holder = os.pread(fd, 32, 0).decode(errors="replace") or "unknown"
                 os.close(fd)
-                raise CacheError(f"{self.path[:-5]} is being mined by process {holder}") from error
+                raise CacheError(f"{self.path[:-5]} is being {self.doing} by process {holder}") from error
         os.ftruncate(fd, 0)
         os.pwrite(fd, str(os.getpid()).encode(), 0)
         self._fd = fd

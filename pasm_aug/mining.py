@@ -7,6 +7,7 @@ at the end one of them merges the journals into the cache file. Killed at any mo
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
@@ -26,6 +27,7 @@ from pasm_aug.content import as_uint8, content_key, look
 from pasm_aug.fingerprint import make_fingerprint
 from pasm_aug.journal import Journal, journal_paths, read_journal, row_dtype
 from pasm_aug.processes import process_state
+from pasm_aug.refresh import refreshed
 from pasm_aug.samples import dataset_digest
 
 IMAGES_AT_ONCE = 32  # pictures searched in lockstep, at most
@@ -44,6 +46,7 @@ def mine_positions(
     seed: int = 0,
     workers: int = 0,
     resume: bool = True,
+    refresh: tuple[PositionCache, float] | None = None,
     progress: bool = True,
 ) -> PositionCache:
     """Search every picture of ``dataset`` and write the points found to ``path``.
@@ -64,6 +67,8 @@ def mine_positions(
         seed: of the search; ignored when ``search`` is a :class:`PointSearch`, which has its own.
         workers: processes that decode pictures.
         resume: go on from journals and an existing cache; ``False`` starts anew.
+        refresh: (cache of an earlier teacher, threshold): search only pictures whose true-class probability moved by
+            the threshold or more; see :func:`~pasm_aug.refresh.refreshed`.
 
     Raises:
         ValueError: items that change from one reading to the next, labels without an output, NaN logits.
@@ -84,14 +89,18 @@ def mine_positions(
         shape = tuple(PositionCache.open(path).metadata["fingerprint"]["probe_shape"])
         channels = shape[0]
     fingerprint = make_fingerprint(teacher, search, preprocess, shape)
+    find = functools.partial(search.run, teacher)
+    if refresh:
+        before, threshold = refresh
+        fingerprint["refresh"] = {"threshold": threshold, "before": before.metadata["fingerprint"]}
+        find = functools.partial(refreshed, search, before, threshold, teacher)
     with CacheLock(path, enabled=state.is_main_process):
         rows = _known_rows(path, fingerprint, search.points, channels, resume, state)
         state.wait_for_everyone()
         done = set(zip(rows["key"].tolist(), rows["label"].tolist(), strict=True))
         with Journal(f"{path}.journal-{state.process_index}", fingerprint, search.points, channels) as journal:
-            identity = _mine_share(
-                teacher, dataset, journal, search, preprocess, channels, done, workers, progress, state
-            )
+            find = functools.partial(find, preprocess=preprocess)
+            identity = _mine_share(find, dataset, journal, search, channels, done, workers, progress, state)
         parts = gather_object([identity])
         state.wait_for_everyone()
         if state.is_main_process:
@@ -157,18 +166,17 @@ class _Pictures(Dataset):
 
 
 def _mine_share(
-    teacher: nn.Module,
+    find: Callable[..., PointResult],
     dataset: Any,
     journal: Journal,
     search: PointSearch,
-    preprocess: Any,
     channels: int,
     done: set[tuple[int, int]],
     workers: int,
     progress: bool,
     state: PartialState,
 ) -> dict[int, tuple[int, int]]:
-    """Search this process's share of the pictures; returns (key, label) of each of its indices."""
+    """Search this process's share of the pictures by ``find``; returns (key, label) of each of its indices."""
     share = _Pictures(dataset, range(state.process_index, len(dataset), state.num_processes), channels)
     identity: dict[int, tuple[int, int]] = {}
     waiting: dict[tuple[int, ...], list[tuple[np.ndarray, int, int]]] = {}
@@ -182,7 +190,7 @@ def _mine_share(
         nonlocal queries
         images = torch.from_numpy(np.stack([image for image, _, _ in batch]))
         labels, keys = (np.array([item[i] for item in batch], dtype=np.int64) for i in (1, 2))
-        result = search.run(teacher, images, torch.from_numpy(labels), preprocess=preprocess, keys=keys)
+        result = find(images, labels, keys=keys)
         journal.append(_to_rows(result, keys, labels, [look(image) for image, _, _ in batch]))
         queries += int(result.queries.sum())
         bar.update(len(batch))

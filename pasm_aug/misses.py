@@ -50,9 +50,9 @@ class Counting(v2.Transform):
         totals = self._counts.totals()
         return {name: totals[name] for name in ("calls", "erased", "hits", "misses", "skipped")}
 
-    def erased_area(self) -> tuple[int, int]:
-        """(pixels erased, pixels seen) over all processes."""
-        return self._counts.erased_area()
+    def erased_area(self, *, here: bool = False) -> tuple[int, int]:
+        """(pixels erased, pixels seen) over all processes, or by this one alone."""
+        return self._counts.erased_area(here=here)
 
     def _on_miss(self, image: Any) -> str:
         """Warn or raise where the options say so; return what to do."""

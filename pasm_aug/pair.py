@@ -60,6 +60,18 @@ class PairedView(nn.Module):
         return ", ".join(f"{name}=None" for name in ("erase", "then") if getattr(self, name) is None)
 
 
+class ErasedOnly(nn.Module):
+    """The erased picture and the label of a :class:`PairedView`, for where the clean one is not needed again."""
+
+    def __init__(self, view: PairedView) -> None:
+        super().__init__()
+        self.view, self.erase = view, view.erase
+
+    def forward(self, *sample: Any) -> tuple[Any, Any]:
+        erased, _, label = self.view(*sample)
+        return erased, label
+
+
 def _flat(then: nn.Module) -> list[v2.Transform]:
     """The single transforms: between them, plain tensors are marked as pictures again (see :func:`_together`)."""
     if isinstance(then, v2.Compose | nn.Sequential):

@@ -6,34 +6,26 @@ by itself when validation stops improving, and every stage that is done is on th
 
 from __future__ import annotations
 
-import copy
-import functools
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import nn
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
-from pasm_aug.arms import MINED, arm_positions, make_erase
+from pasm_aug.arms import make_erase
 from pasm_aug.attack.search import PointSearch
-from pasm_aug.begun import check_begun, plain_options, shared_positions
-from pasm_aug.crossdata import less, shared_pictures
-from pasm_aug.evaluation import evaluate
-from pasm_aug.functional import distillation_loss
-from pasm_aug.mining import mine_positions
-from pasm_aug.models import load_model, save_model
+from pasm_aug.begun import check_begun, check_folder, plain_options
+from pasm_aug.files import write_json
+from pasm_aug.lock import CacheLock
 from pasm_aug.processes import process_state
-from pasm_aug.results import RoundResult, write_csv, write_rounds
-from pasm_aug.rng import derive_seed
+from pasm_aug.results import RoundResult, best_round, write_rounds
 from pasm_aug.samples import dataset_digest
-from pasm_aug.training import train
-from pasm_aug.transforms import PairedView
+from pasm_aug.stages import Stages
+from pasm_aug.stopping import MAX_ROUNDS, StopRule
+from pasm_aug.sums import resealed
 
-MAX_ROUNDS = 8  # where a run that never stops improving ends
+__all__ = ["MAX_ROUNDS", "run_rounds"]
 
 
 def run_rounds(
@@ -46,14 +38,21 @@ def run_rounds(
     search: str | PointSearch = "seeded",
     augment: str = "point",
     rounds: int | None = None,
+    patience: int = 1,
+    margin: float = 1.0,
+    keep_points: int = 1,
+    refresh: float = 0.0,
     p: float = 1.0,
     size: float | int = 31 / 224,
     value: Any = "point",
     alpha: float = 1.0,
     beta: float = 0.1,
+    label_smoothing: float = 0.0,
+    class_weights: str | None = None,
     student: str = "refine",
     geometry: nn.Module | None = None,
     teacher_training: Mapping[str, Any] | None = None,
+    tensorboard: bool = False,
     info: Mapping[str, Any] | None = None,
     seed: int = 0,
     workers: int = 0,
@@ -72,168 +71,99 @@ def run_rounds(
         miner: mine with this network instead of the teacher (Table 7 of the paper).
         search: mode or :class:`PointSearch`.
         augment: one of :data:`~pasm_aug.arms.AUGMENTS`; those in :data:`~pasm_aug.arms.MINED` mine.
-        rounds: how many; ``None`` stops after the first round that does not raise validation accuracy, and after 8.
+        rounds, patience, margin: when to stop, see :class:`~pasm_aug.stopping.StopRule`; by default after the first
+            round whose gain on validation is not beyond one standard error.
+        keep_points: the student sees the points of so many rounds, this one's and the last ones', one at a time.
+        refresh: mine anew only pictures whose true-class probability moved by at least this since the last round; the
+            others keep their point. 0: all are mined anew.
         p, size, value: of the erasing; the paper erases every image (p = 1).
         alpha, beta: weights of Eq. 4.
+        label_smoothing: of the cross-entropy, for teacher and students.
+        class_weights: ``"balanced"`` weighs it by how rare a class is.
         student: ``"refine"`` starts from the teacher's weights (the paper), ``"scratch"`` from new ones.
         geometry: random transform that student's and teacher's image go through together.
         teacher_training: options of :func:`~pasm_aug.training.train` for the first teacher alone.
+        tensorboard: write event files into each round's folder.
         info: what ``model.json`` should say: ``architecture``, ``classes``, ``mean``, ``std``, ``image_size``.
         training: options of :func:`~pasm_aug.training.train` for teacher and students.
 
     Yields:
-        Round 0, 1, …; after the last one every result's ``test`` is filled in and ``rounds.csv`` written. A student
-        that does not improve on the best validation accuracy so far teaches nobody.
+        Round 0, 1, …; after the last one every result's ``test`` is filled in, and ``rounds.csv`` and ``stop.json``
+        (why the rounds ended) are written. A student that does not improve on the best validation accuracy so far
+        teaches nobody.
+
+    Raises:
+        ValueError: wrong options; ``out`` holds rounds of others, or a damaged file.
+        DivergedError: the first teacher's loss, or a student's in its first epoch, became NaN or infinite.
     """
     if student not in ("refine", "scratch"):
         raise ValueError(f"student must be 'refine' or 'scratch', got {student!r}")
-    if rounds is not None and rounds < 0:
-        raise ValueError(f"rounds must be 0 or more, got {rounds}")
-    make_erase(augment, None, p=p, size=size, value=value)  # a wrong option must not cost a teacher first
-    out, about = Path(out), dict(info or {})
+    if class_weights not in (None, "balanced"):
+        raise ValueError(f"class_weights must be None or 'balanced', got {class_weights!r}")
+    if keep_points < 1:
+        raise ValueError(f"keep_points must be at least 1, got {keep_points}")
+    if not 0 <= refresh <= 1:
+        raise ValueError(f"refresh must be a difference of probabilities in [0, 1], got {refresh}")
+    rule = StopRule(rounds, patience, margin)
+    erasing = {"p": p, "size": size, "value": value}
+    erase = repr(make_erase(augment, None, **erasing))  # a wrong option must not cost a teacher first
+    out, main = Path(out), process_state(training.get("device")).is_main_process
+    search = PointSearch(search, seed=seed) if isinstance(search, str) else search
     splits = {name: datasets[name] for name in ("train", "val", "test")}
-    check_begun(
-        out,
-        {
-            "augment": augment,
-            "erase": repr(make_erase(augment, None, p=p, size=size, value=value)),
-            "geometry": repr(geometry),
-            "search": (PointSearch(search, seed=seed) if isinstance(search, str) else search).settings(),
-            "loss": [alpha, beta],
-            "student": student,
-            "training": plain_options(training),
-            "teacher_training": plain_options(teacher_training or {}),
-            "seed": seed,
-            "data": {name: dataset_digest(splits[name]) for name in ("train", "val")},  # test stays unread
-        },
+    training = {"epochs": 6, "lr": 0.01} | training
+    begun = {
+        "augment": augment,
+        "erase": erase,
+        "geometry": repr(geometry),
+        "search": search.settings(),
+        "loss": [alpha, beta, label_smoothing, class_weights],
+        "student": student,
+        "points": [keep_points, refresh],
+        "training": plain_options(training),
+        "teacher_training": plain_options(teacher_training or {}),
+        "seed": seed,
+        "data": {name: dataset_digest(splits[name]) for name in ("train", "val")},  # test stays unread
+    }
+    stages = Stages(
+        model=model,
+        splits=splits,
+        out=out,
+        teacher=teacher,
+        miner=miner,
+        search=search,
+        augment=augment,
+        erasing=erasing,
+        alpha=alpha,
+        beta=beta,
+        label_smoothing=label_smoothing,
+        class_weights=class_weights,
+        student=student,
+        geometry=geometry,
+        keep_points=keep_points,
+        refresh=refresh,
+        training=training,
+        teacher_training=teacher_training or {},
+        tensorboard=tensorboard,
+        info=info or {},
+        seed=seed,
+        workers=workers,
+        progress=progress,
     )
-    score = functools.partial(evaluate, device=training.get("device"), workers=workers)
-    fit = functools.partial(
-        train, val=splits["val"], workers=workers, progress=progress, **({"epochs": 6, "lr": 0.01} | training)
-    )
-
-    def fresh(number: int) -> nn.Module:
-        """An untrained network of round ``number``, the same in every arm."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(seed, number))
-            return model()
-
-    def finish(result: RoundResult, network: nn.Module, history: list[dict[str, float]], **model_info: Any) -> None:
-        """Write what a stage made; ``result.json`` comes last and says that the stage is done."""
-        if process_state().is_main_process:
-            folder = Path(result.folder)
-            save_model(folder, network, about | model_info | {"seed": seed})
-            if history:
-                write_csv(folder / "metrics.csv", history)
-            result.save()
-            (folder / "training.safetensors").unlink(missing_ok=True)
-        process_state().wait_for_everyone()
-
-    def first_teacher() -> tuple[RoundResult, nn.Module]:
-        folder = out / "round-0"
-        if isinstance(teacher, RoundResult):
-            return teacher, load_model(teacher.folder, model=fresh(0))
-        if (folder / "result.json").exists():
-            return RoundResult.load(folder), load_model(folder, model=fresh(0))
-        folder.mkdir(parents=True, exist_ok=True)
-        started, history, parent = time.perf_counter(), [], None
-        if teacher is None:
-            network = fresh(0)
-            options = dict(fit.keywords) | dict(teacher_training or {})
-            trained = train(
-                network,
-                splits["train"],
-                augment=None if geometry is None else PairedView(geometry),
-                seed=derive_seed(seed, 0),
-                checkpoint=folder / "training.safetensors",
-                name="teacher",
-                **options,
-            )
-            network, history = trained.model, trained.history
-        elif isinstance(teacher, nn.Module):
-            network = copy.deepcopy(teacher)
-        else:
-            network, parent = load_model(teacher, model=fresh(0)), str(teacher)
-        seconds = {"train": time.perf_counter() - started}
-        result = RoundResult(
-            "teacher", 0, str(folder), None, True, score(network, splits["train"]), score(network, splits["val"])
-        )
-        result.seconds = seconds
-        finish(result, network, history, parent=parent)
-        return result, network
-
-    def one_round(number: int, best: RoundResult, network: nn.Module) -> tuple[RoundResult, nn.Module]:
-        folder, started = out / f"round-{number}", time.perf_counter()
-        if (folder / "result.json").exists():
-            return RoundResult.load(folder), load_model(folder, model=fresh(0))
-        folder.mkdir(parents=True, exist_ok=True)
-        cache, queries = None, 0
-        if augment in MINED:
-            shared = shared_positions(teacher, out) if number == 1 and miner is None else None
-            cache = shared or mine_positions(
-                miner or network,
-                splits["train"],
-                folder / "positions.safetensors",
-                search=search,
-                seed=seed,
-                device=training.get("device"),
-                workers=workers,
-                progress=progress,
-            )
-            queries = 0 if shared else int(cache.metadata["queries"])
-        places = arm_positions(
-            augment,
-            cache,
-            network,
-            splits["train"],
-            folder,
-            seed=derive_seed(seed, number),
-            device=training.get("device"),
-            progress=progress,
-        )
-        mined = time.perf_counter()
-        pupil = copy.deepcopy(network) if student == "refine" else fresh(number)
-        trained = fit(
-            model=pupil,
-            dataset=splits["train"],
-            augment=PairedView(make_erase(augment, places, p=p, size=size, value=value), geometry),
-            teacher=network,
-            loss=functools.partial(distillation_loss, alpha=alpha, beta=beta),
-            seed=derive_seed(seed, number),
-            checkpoint=folder / "training.safetensors",
-            name=f"{augment} · round {number}",
-        )
-        train_scores, val_scores = score(pupil, splits["train"]), score(pupil, splits["val"])
-        improved = val_scores.accuracy > best.val.accuracy
-        result = RoundResult(augment, number, str(folder), best.round, improved, train_scores, val_scores)
-        result.seconds = {"train": time.perf_counter() - mined}
-        if places is not None:
-            result.seconds["mine"] = mined - started
-        result.erased_share = trained.history[-1].get("erased_share", 0.0)
-        result.queries = queries
-        finish(result, pupil, trained.history, parent=str(Path(best.folder)), initial=student)
-        return result, pupil
-
-    best, network = first_teacher()
-    results = [best]
-    yield best
-    for number in range(1, (MAX_ROUNDS if rounds is None else rounds) + 1):
-        result, pupil = one_round(number, best, network)
-        results.append(result)
-        if result.improved:
-            best, network = result, pupil
-        yield result
-        if rounds is None and not result.improved:
-            break
-    seen: np.ndarray | None = None
-    for result in results:
-        if result.test is None:
-            network = load_model(result.folder, model=fresh(0))
-            result.test = score(network, splits["test"])
-            seen = shared_pictures(splits["test"], splits["train"]) if seen is None else seen
-            if len(seen):
-                result.apart = less(result.test, score(network, Subset(splits["test"], seen.tolist())))
-            if process_state().is_main_process:
-                result.save()
-    if process_state().is_main_process:
-        write_rounds(out / "rounds.csv", results)
+    check_folder(out)
+    check_begun(out, begun)
+    with CacheLock(out / "rounds", enabled=main, doing="written"):
+        best, network = stages.first_teacher()
+        results = [best]
+        yield best
+        while not (reason := rule.reason(results)):
+            result, pupil = stages.one_round(len(results), best, network, rule.reference(results))
+            results.append(result)
+            if result.improved:
+                best, network = result, pupil
+            yield result
+        stages.score_on_test(results)
+        with resealed(out, enabled=main):
+            if main:
+                write_rounds(out / "rounds.csv", results)
+                stop = {"reason": reason, "best_round": best_round(results).round, "rounds": len(results) - 1}
+                write_json(out / "stop.json", stop)

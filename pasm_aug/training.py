@@ -1,47 +1,39 @@
 """Train one network: plain cross-entropy for the first teacher, Eq. 4 for the students.
 
 accelerate supplies device, precision and processes; the order and the randomness of every epoch come from
-:mod:`pasm_aug.loading`, the state of an interrupted training from :mod:`pasm_aug.checkpoint`.
+:mod:`pasm_aug.loading`, one step from :mod:`pasm_aug.steps`, the state of an interrupted training from
+:mod:`pasm_aug.checkpoint`.
 """
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
-from pasm_aug.checkpoint import load_checkpoint, save_checkpoint
-from pasm_aug.evaluation import check_targets, eval_mode, evaluate
+from pasm_aug.balance import labels_of, sample_weights
+from pasm_aug.epochs import EpochLoop, TrainingFiles, TrainResult
+from pasm_aug.evaluation import evaluate, logits_of
 from pasm_aug.functional import distillation_loss
+from pasm_aug.guards import DivergedError, OutOfMemoryError, memory_advice
 from pasm_aug.loading import EpochSampler, make_loader
 from pasm_aug.models import Preprocess
+from pasm_aug.pair import ErasedOnly, PairedView
 from pasm_aug.processes import make_accelerator
-from pasm_aug.rng import derive_seed
 from pasm_aug.samples import dataset_digest
-from pasm_aug.transforms import PairedView
+from pasm_aug.schedule import make_scheduler
+from pasm_aug.steps import Loss, TrainingStep
 
-Loss = Callable[[Tensor, Tensor | None, Tensor], Tensor]
+__all__ = ["DivergedError", "OutOfMemoryError", "TrainResult", "train"]
 
-
-@dataclass
-class TrainResult:
-    """The trained network and one row of figures for each epoch."""
-
-    model: nn.Module
-    history: list[dict[str, float]] = field(default_factory=list)
-
-
-class DivergedError(RuntimeError):
-    """The loss became NaN or infinite."""
+SAMPLING = ("shuffle", "balanced")
 
 
 def train(
@@ -56,21 +48,34 @@ def train(
     scheduler: Callable[[torch.optim.Optimizer], LRScheduler] | None = None,
     epochs: int = 10,
     lr: float = 0.01,
+    schedule: str = "milestones",
     milestones: Sequence[float] = (0.6, 0.85),
+    warmup: float = 0.0,
     weight_decay: float = 1e-4,
     batch_size: int = 32,
+    accumulate: int = 1,
+    sampling: str = "shuffle",
+    ema: float | None = None,
+    patience: int | None = None,
     preprocess: Callable[[Tensor], Tensor] | None = None,
     seed: int = 0,
     device: str | None = None,
     precision: str = "no",
+    channels_last: bool = False,
+    compile: bool = False,
+    reuse_logits: bool | None = None,
     workers: int = 0,
     checkpoint: str | Path | None = None,
+    checkpoint_seconds: float = 600.0,
+    metrics: str | Path | None = None,
+    tensorboard: str | Path | None = None,
     progress: bool = True,
     name: str = "training",
 ) -> TrainResult:
     """Train ``model`` on ``dataset``; with a ``teacher`` the loss is Eq. 4, without one its first term.
 
-    The weights of the last epoch stand at the end: nothing is picked by looking at a split.
+    The weights of the last epoch stand at the end, nothing is picked by looking at a split; unless ``patience`` is
+    given, which picks the epoch of the best validation accuracy.
 
     Args:
         model: any classifier (B, C, H, W) → (B, classes); trained in place.
@@ -79,114 +84,114 @@ def train(
         augment: a :class:`PairedView`, whose first image the student sees and whose second the teacher, or a
             transform of the student's image alone (the teacher then sees the picture of the data set).
         teacher: frozen, in eval mode; gives the clean logits.
-        loss: ``loss(student_logits, teacher_logits or None, target)``.
+        loss: ``loss(student_logits, teacher_logits or None, target)``; a mean over the images.
         optimizer: makes one from the parameters; default SGD with momentum 0.9 (the paper, section IV-B).
-        scheduler: makes one from the optimiser, stepped once an epoch; default ×0.1 at the ``milestones``.
-        milestones: as shares of ``epochs``.
+        scheduler: makes one from the optimiser, stepped once an epoch, in place of ``schedule``.
+        schedule, milestones, warmup: see :func:`~pasm_aug.schedule.lr_factor`.
         batch_size: images a step, over all processes together.
+        accumulate: parts that a batch is cut into to save memory; the step stays the same but for batch statistics.
+        sampling: ``"shuffle"``: every image once an epoch; ``"balanced"``: as many draws with replacement, every class
+            equally often.
+        ema: decay in (0, 1) of an exponential moving average of the weights, updated at every step, which is then what
+            is scored and returned.
+        patience: stop after so many epochs without a better validation accuracy.
         preprocess: uint8 (B, C, H, W) → network input; default the model's own ``.preprocess``, else ImageNet's.
-        precision: ``"no"`` (float32) or ``"bf16"``.
-        checkpoint: a file that is written after each epoch and from which the same call goes on.
+        precision: ``"no"`` (float32), ``"bf16"``, or ``"fp16"`` (on a GPU).
+        channels_last: lay pictures and weights out for the GPU's tensor cores.
+        compile: ``torch.compile`` the network while it trains.
+        reuse_logits: ask the teacher once per picture instead of once per step; ``None``: where no geometry follows the
+            erasing, so that it would see the same picture every time. The logits of the whole data set stay in memory.
+        checkpoint: a file from which the same call goes on; written after each epoch, the one before is kept.
+        checkpoint_seconds: written within an epoch too, when the last one is so old (of a single process).
+        metrics: a CSV that is written anew after each epoch.
+        tensorboard: a folder for event files.
 
     Raises:
-        ValueError: bad options, an empty data set, labels the network has no output for.
-        DivergedError: the loss is NaN or infinite.
+        ValueError: bad options, an empty data set, labels the network has no output for, a damaged checkpoint.
+        DivergedError: the loss is NaN or infinite; the model holds the weights of the last good epoch.
+        OutOfMemoryError: a step does not fit into memory.
     """
+    length = len(dataset)  # type: ignore[arg-type]
+    _check(epochs, accumulate, sampling, ema, patience, val)
+    accelerator = make_accelerator(device, precision)
+    world = accelerator.num_processes
+    if min(length, batch_size) < 2 * world:  # one image has no batch statistics
+        raise ValueError(f"dataset and batch_size must hold at least {2 * world} images, got {length} and {batch_size}")
+    transform = augment if augment is None or isinstance(augment, PairedView) else PairedView(augment)
+    still = transform is None or transform.then is None
+    if reuse_logits and not still:
+        raise ValueError("reuse_logits must be False or None: the geometry shows the teacher another picture each time")
+    chances = sample_weights(labels_of(dataset)) if sampling == "balanced" else None
+    sampler = EpochSampler(
+        length, batch_size, seed=seed, weights=chances, least=2, rank=accelerator.process_index, world=world
+    )
+    preprocess = preprocess or getattr(model, "preprocess", None) or Preprocess()
+    for_teacher = getattr(teacher, "preprocess", None) or preprocess  # it may normalise differently
+    for module in (teacher, preprocess, for_teacher):
+        if isinstance(module, nn.Module):
+            module.to(accelerator.device)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model.to(device=accelerator.device, memory_format=layout)  # type: ignore[call-overload]
+    if optimizer is None:
+        optimizer = functools.partial(torch.optim.SGD, lr=lr, momentum=0.9, weight_decay=weight_decay)
+    optim, steps = optimizer(model.parameters()), len(sampler)
+    rates: dict[str, Any] = {"schedule": schedule, "milestones": list(milestones), "warmup": warmup}
+    rate = scheduler(optim) if scheduler else make_scheduler(optim, steps, epochs, **rates)
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else None
+    own_forward = "forward" in vars(model)
+    try:
+        if compile:
+            model.compile()
+        student, prepared = accelerator.prepare(model, optim)
+        known = None
+        if teacher is not None and still and reuse_logits is not False:
+            with accelerator.autocast():
+                known = logits_of(teacher, dataset, preprocess=for_teacher, device=device, workers=workers)
+            transform = transform and ErasedOnly(transform)  # type: ignore[assignment]
+        areas = hasattr(getattr(transform, "erase", None), "erased_area")
+        identity = rates | {"seed": seed, "epochs": epochs, "lr": lr, "weight_decay": weight_decay, "ema": ema}
+        identity |= {"batch_size": batch_size, "accumulate": accumulate, "sampling": sampling, "patience": patience}
+        loop = EpochLoop(
+            accelerator=accelerator,
+            model=model,
+            average=average,
+            optimizer=optim,
+            scheduler=rate,
+            by_step=scheduler is None,
+            sampler=sampler,
+            loader=make_loader(dataset, sampler, transform, workers=workers, areas=areas),
+            areas=areas,
+            step=TrainingStep(
+                accelerator, student, prepared, loss, preprocess, teacher=teacher, teacher_preprocess=for_teacher,
+                accumulate=accumulate, memory_format=layout,
+            ),
+            known=known,
+            score=None if val is None else functools.partial(
+                evaluate, dataset=val, preprocess=preprocess, device=device, workers=workers
+            ),
+            files=TrainingFiles(checkpoint, checkpoint_seconds, metrics, tensorboard),
+            identity=identity | {"precision": precision, "data": dataset_digest(dataset)},
+            epochs=epochs, patience=patience, seed=seed, name=name, progress=progress,
+        )  # fmt: skip
+        with memory_advice(batch_size, accumulate):
+            return loop.run()
+    finally:  # whatever happened, the caller's network is its own again
+        accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        if not own_forward:
+            vars(model).pop("forward", None)
+        vars(model).pop("_compiled_call_impl", None)
+        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        model.eval()
+
+
+def _check(epochs: int, accumulate: int, sampling: str, ema: float | None, patience: int | None, val: Any) -> None:
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
-    length = len(dataset)  # type: ignore[arg-type]
-    accelerator = make_accelerator(device, precision)
-    least = 2 * accelerator.num_processes  # one image has no batch statistics
-    if min(length, batch_size) < least:
-        raise ValueError(f"dataset and batch_size must hold at least {least} images, got {length} and {batch_size}")
-    preprocess = preprocess or getattr(model, "preprocess", None) or Preprocess()
-    if isinstance(preprocess, nn.Module):
-        preprocess = preprocess.to(accelerator.device)
-    if optimizer is None:
-        optim: torch.optim.Optimizer = torch.optim.SGD(
-            model.parameters(), lr=lr, momentum=0.9, weight_decay=weight_decay
-        )
-    else:
-        optim = optimizer(model.parameters())
-    sched = (
-        scheduler(optim) if scheduler else MultiStepLR(optim, sorted({max(1, round(m * epochs)) for m in milestones}))
-    )
-    history: list[dict[str, float]] = []
-    identity = {"seed": seed, "epochs": epochs, "lr": lr, "milestones": list(milestones), "batch_size": batch_size}
-    identity |= {"weight_decay": weight_decay, "precision": precision, "data": dataset_digest(dataset)}
-    if checkpoint is not None and Path(checkpoint).exists():
-        history = load_checkpoint(checkpoint, model, optim, sched, identity)
-    own_forward = "forward" in vars(model)
-    student, optim = accelerator.prepare(model, optim)
-    if teacher is not None:
-        teacher = teacher.to(accelerator.device)
-        for_teacher = getattr(teacher, "preprocess", None) or preprocess  # it may normalise differently
-    sampler = EpochSampler(
-        length, batch_size, seed=seed, least=2, rank=accelerator.process_index, world=accelerator.num_processes
-    )
-    transform = augment if augment is None or isinstance(augment, PairedView) else PairedView(augment)
-    loader = make_loader(dataset, sampler, transform, workers=workers)
-    erased_area = getattr(getattr(transform, "erase", None), "erased_area", None)
-
-    gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
-    for epoch in range(len(history), epochs):
-        sampler.epoch, started = epoch, time.perf_counter()
-        before = erased_area() if erased_area else (0, 0)
-        student.train()
-        total = torch.zeros(3, dtype=torch.float64, device=accelerator.device)
-        bar = tqdm(
-            loader,
-            desc=f"{name} · epoch {epoch + 1}/{epochs}",
-            unit=" batches",
-            disable=not (progress and accelerator.is_main_process),
-            leave=False,
-        )
-        with torch.random.fork_rng(devices=gpus):  # dropout and its like draw from (seed, epoch, process) alone
-            torch.manual_seed(derive_seed(seed, epoch, accelerator.process_index, 1))
-            for batch in bar:
-                images, *clean, target = (part.to(accelerator.device, non_blocking=True) for part in batch)
-                with accelerator.autocast():
-                    logits = student(preprocess(images))
-                    check_targets(target, logits)
-                    clean_logits = (
-                        _clean_logits(teacher, for_teacher(clean[0] if clean else images)) if teacher else None
-                    )
-                value = loss(logits.float(), clean_logits, target)
-                if not torch.isfinite(value):
-                    raise DivergedError(
-                        f"{name}: the loss became {value.item()} in epoch {epoch + 1}; lower the learning rate"
-                    )
-                optim.zero_grad()
-                accelerator.backward(value)
-                optim.step()
-                hits = (logits.detach().argmax(1) == target).sum()
-                total += torch.stack(
-                    [value.detach() * len(target), hits, torch.tensor(len(target), device=hits.device)]
-                )
-        for buffer in model.buffers():  # each process kept running statistics of its own share
-            buffer.copy_(broadcast(buffer.detach().clone()))
-        row: dict[str, float] = {"epoch": epoch + 1, "lr": float(sched.get_last_lr()[0])}
-        total = accelerator.reduce(total)
-        row |= {"loss": (total[0] / total[2]).item(), "running_accuracy": (total[1] / total[2]).item()}
-        if erased_area:
-            erased, seen = (now - then for now, then in zip(erased_area(), before, strict=True))
-            row["erased_share"] = round(erased / max(seen, 1), 6)
-        sched.step()
-        if val is not None:
-            scores = evaluate(
-                accelerator.unwrap_model(student), val, preprocess=preprocess, device=device, workers=workers
-            )
-            row |= {"val_accuracy": scores.accuracy, "val_loss": scores.loss}
-        history.append(row | {"seconds": round(time.perf_counter() - started, 2)})
-        if checkpoint is not None and accelerator.is_main_process:
-            save_checkpoint(checkpoint, accelerator.unwrap_model(student), optim, sched, history, identity)
-    accelerator.unwrap_model(student, keep_fp32_wrapper=False)
-    if not own_forward:
-        vars(model).pop("forward", None)  # what mixed precision wrapped: the caller's network is its own again
-    return TrainResult(model.eval(), history)
-
-
-@torch.no_grad()
-def _clean_logits(teacher: nn.Module, images: Tensor) -> Tensor:
-    with eval_mode(teacher):
-        return teacher(images).float()
+    if accumulate < 1:
+        raise ValueError(f"accumulate must be at least 1, got {accumulate}")
+    if sampling not in SAMPLING:
+        raise ValueError(f"sampling must be one of {', '.join(SAMPLING)}, got {sampling!r}")
+    if ema is not None and not 0 < ema < 1:
+        raise ValueError(f"ema must be a decay in (0, 1) or None, got {ema}")
+    if patience is not None and (patience < 1 or val is None):
+        raise ValueError(f"patience must be at least 1 and needs a validation split, got {patience} and val={val!r}")

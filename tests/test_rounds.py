@@ -41,6 +41,7 @@ def test_two_rounds_on_a_data_set_without_faces(tmp_path):
         assert r.test.count == 30
         folder = tmp_path / f"round-{r.round}"
         wanted = {"model.safetensors", "model.json", "metrics.csv", "result.json", "predictions.csv"}
+        wanted |= {"README.md", "SHA256SUMS"}
         wanted |= {"positions.safetensors"} if r.round else set()
         assert {file.name for file in folder.iterdir()} == wanted
         assert RoundResult.load(folder) == r
@@ -70,8 +71,13 @@ def test_the_better_one_teaches(tmp_path):
 
 def test_it_stops_by_itself_when_validation_no_longer_improves(tmp_path):
     results = run(tmp_path, rounds=None)
-    assert not results[-1].improved or len(results) == 9
-    assert all(r.improved for r in results[:-1])
+    beyond = [r.gain > r.gain_error for r in results[1:]]
+    assert len(results) == 9 or not beyond[-1]
+    assert all(beyond[:-1])
+    stop = json.loads((tmp_path / "stop.json").read_text())
+    assert stop["rounds"] == len(results) - 1
+    assert stop["best_round"] == best_round(results).round
+    assert stop["reason"].startswith("Stopped after")
 
 
 def test_the_test_split_is_read_only_after_the_run_has_stopped(tmp_path):

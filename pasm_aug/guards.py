@@ -1,0 +1,41 @@
+"""What may go wrong in a long training, told in words that help: a loss that is no number, and too little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from pasm_aug.training import TrainResult
+
+
+class DivergedError(RuntimeError):
+    """The loss became NaN or infinite.
+
+    Attributes:
+        result: the network with the weights of the last good epoch, and the rows of the epochs that were good.
+    """
+
+    result: TrainResult
+
+
+class OutOfMemoryError(RuntimeError):
+    """A training step does not fit into memory."""
+
+
+@contextmanager
+def memory_advice(batch_size: int, accumulate: int) -> Iterator[None]:
+    """Turn running out of memory into an :class:`OutOfMemoryError` that says what to change."""
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises a plain one
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise OutOfMemoryError(
+            f"out of memory in a training step of {batch_size} images in {accumulate} part(s): "
+            f"accumulate={2 * accumulate} (--accumulate {2 * accumulate}) needs about half, for the same step; "
+            "precision='bf16' (--precision bf16), smaller pictures (--image-size) or a smaller network help too"
+        ) from error

@@ -1,0 +1,66 @@
+"""The folder of one finished stage: weights, scores, model card, and the sums by which damage is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from pasm_aug.card import model_card
+from pasm_aug.checkpoint import remove_checkpoint
+from pasm_aug.epochs import TrainResult
+from pasm_aug.files import read_json, write_atomic
+from pasm_aug.models import load_model, save_model
+from pasm_aug.processes import process_state
+from pasm_aug.results import RoundResult
+from pasm_aug.sums import SUMS, damaged, resealed
+
+
+def write_round(result: RoundResult, trained: TrainResult, info: Mapping[str, Any]) -> RoundResult:
+    """Write what a stage made; ``result.json`` comes last and says that it is done.
+
+    Args:
+        info: for ``model.json``.
+    """
+    folder = Path(result.folder)
+    if process_state().is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(folder, trained.model, {**info, "epoch": trained.epoch})
+        remove_checkpoint(folder / "training.safetensors")
+    return rewrite_round(result)
+
+
+def rewrite_round(result: RoundResult) -> RoundResult:
+    """Write the scores and the model card of a stage again, now that more is known."""
+    folder = Path(result.folder)
+    if process_state().is_main_process:
+        options = folder.parent / "options.json"
+        known = read_json(options) if options.exists() else None
+        with resealed(folder):
+            card = model_card(read_json(folder / "model.json"), result, options=known)
+            write_atomic(folder / "README.md", card.encode())
+            result.save()
+    process_state().wait_for_everyone()
+    return result
+
+
+def read_round(folder: Path, model: nn.Module) -> tuple[RoundResult, nn.Module] | None:
+    """A finished stage and its network, for which ``model`` is filled; ``None`` where it is not finished.
+
+    Raises:
+        ValueError: one of its files is damaged.
+    """
+    if not (folder / "result.json").exists():
+        return None
+    if spoilt := damaged(folder):
+        raise ValueError(
+            f"{', '.join(str(folder / name) for name in spoilt)} is damaged: it is not what {SUMS} says; put it back "
+            f"from a copy, or remove {folder} to do that round again"
+        )
+    if process_state().is_main_process and not (folder / SUMS).exists():  # stopped just before the list was written
+        with resealed(folder):
+            pass
+    process_state().wait_for_everyone()
+    return RoundResult.load(folder), load_model(folder, model=model)

@@ -1,0 +1,92 @@
+"""One step of the optimiser: forward, loss, backward, in as many parts as memory asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from pasm_aug.evaluation import check_targets, eval_mode
+
+Loss = Callable[[Tensor, Tensor | None, Tensor], Tensor]
+
+
+class TrainingStep:
+    """Call it with a batch; it steps the optimiser and returns (3,) float64: sum of the loss, right answers, images.
+
+    Args:
+        student: as ``accelerator.prepare`` returned it.
+        optimizer: the same.
+        loss: ``loss(student_logits, teacher_logits or None, target)``.
+        preprocess, teacher_preprocess: uint8 (B, C, H, W) → input of the student and of the teacher.
+        teacher: frozen; its logits on the clean pictures enter the loss.
+        accumulate: parts that a batch is cut into; each has two images at least, for the sake of batch statistics.
+        memory_format: of the student's input.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        student: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: Loss,
+        preprocess: Callable[[Tensor], Tensor],
+        *,
+        teacher: nn.Module | None = None,
+        teacher_preprocess: Callable[[Tensor], Tensor] | None = None,
+        accumulate: int = 1,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
+        self.accelerator, self.student, self.optimizer, self.loss = accelerator, student, optimizer, loss
+        self.preprocess, self.teacher, self.teacher_preprocess = preprocess, teacher, teacher_preprocess
+        self.accumulate, self.memory_format = accumulate, memory_format
+
+    def __call__(
+        self, images: Tensor, clean: Tensor | None, target: Tensor, size: int, clean_logits: Tensor | None = None
+    ) -> Tensor:
+        """Train on one batch.
+
+        Args:
+            images: (B, C, H, W) uint8, this process's share of the batch.
+            clean: the same pictures for the teacher; ``None``: ``images``.
+            target: (B,) int64, on the CPU.
+            size: images of the batch over all processes.
+            clean_logits: (B, classes), where the teacher has answered before.
+        """
+        device = self.accelerator.device
+        parts = min(self.accumulate, max(1, len(target) // 2))
+        total = torch.zeros(3, dtype=torch.float64, device=device)
+        self.optimizer.zero_grad()
+        cut = [
+            [None] * parts if column is None else column.tensor_split(parts)
+            for column in (images, clean, target, clean_logits)
+        ]
+        for number, (image, whole, label, known) in enumerate(zip(*cut, strict=True), 1):
+            assert image is not None
+            assert label is not None
+            count = len(label)
+            image, labels = (part.to(device, non_blocking=True) for part in (image, label))
+            with nullcontext() if number == parts else self.accelerator.no_sync(self.student):
+                with self.accelerator.autocast():
+                    logits = self.student(self.preprocess(image).contiguous(memory_format=self.memory_format))
+                    check_targets(label, logits)
+                    if self.teacher is not None and known is None:
+                        known = self._ask(image if whole is None else whole.to(device, non_blocking=True))
+                value = self.loss(logits.float(), None if known is None else known.to(device), labels)
+                # The mean over the whole batch, however it is cut and shared (processes average their gradients).
+                share = count * self.accelerator.num_processes / size
+                self.accelerator.backward(value if share == 1 else value * share)
+            hits = (logits.detach().argmax(1) == labels).sum()
+            total += torch.stack([value.detach() * count, hits, torch.tensor(count, device=device)])
+        self.optimizer.step()
+        return total
+
+    @torch.no_grad()
+    def _ask(self, images: Tensor) -> Tensor:
+        assert self.teacher is not None
+        assert self.teacher_preprocess is not None
+        with eval_mode(self.teacher):
+            return self.teacher(self.teacher_preprocess(images)).float()

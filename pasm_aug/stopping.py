@@ -1,0 +1,64 @@
+"""When the rounds end: the paper sets their number by hand, here validation and its noise decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pasm_aug.results import RoundResult
+
+MAX_ROUNDS = 8  # where a run that never stops improving ends
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """Ends the rounds when a round's gain on validation is no longer beyond the noise.
+
+    Args:
+        rounds: run exactly so many; ``None``: as long as validation gains, :data:`MAX_ROUNDS` at most.
+        patience: rounds in a row without such a gain after which to stop.
+        margin: standard errors of the paired gain (:func:`~pasm_aug.gain.paired_gain`) that a gain must exceed.
+
+    Raises:
+        ValueError: negative numbers, or no patience at all.
+    """
+
+    rounds: int | None = None
+    patience: int = 1
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.rounds is not None and self.rounds < 0:
+            raise ValueError(f"rounds must be 0 or more, got {self.rounds}")
+        if self.patience < 1:
+            raise ValueError(f"patience must be at least 1, got {self.patience}")
+        if not self.margin >= 0:
+            raise ValueError(f"margin must be 0 or more standard errors, got {self.margin}")
+
+    def gained(self, result: RoundResult) -> bool:
+        """Whether a round's gain is beyond the noise."""
+        return result.gain > self.margin * result.gain_error
+
+    def reference(self, results: list[RoundResult]) -> RoundResult:
+        """What the next round is measured against: the last one whose gain was beyond the noise, or the first teacher.
+
+        Small gains add up that way, while ``patience`` lasts.
+        """
+        return [result for result in results if result.round == 0 or self.gained(result)][-1]
+
+    def reason(self, results: list[RoundResult]) -> str | None:
+        """Why the rounds end after these results, in a sentence; ``None``: they go on."""
+        done = len(results) - 1
+        if self.rounds is not None:
+            return f"All {self.rounds} rounds that were asked for are done." if done >= self.rounds else None
+        since = done - results.index(self.reference(results))
+        if since >= self.patience:
+            return self._in_the_noise(results[-1], since)
+        return f"Stopped after {done} rounds, the most that are run." if done >= MAX_ROUNDS else None
+
+    def _in_the_noise(self, last: RoundResult, since: int) -> str:
+        against = "the first teacher" if last.gain_over == 0 else f"round {last.gain_over}"
+        change = f"{100 * last.gain:+.1f} points over {against} on {last.val.count:,} validation pictures"
+        noise = f"{self.margin:g} × its standard error of {100 * last.gain_error:.1f} points"
+        verdict = f"not more than {noise}: inside the noise" if last.gain > 0 else "no gain"
+        rounds = "" if since == 1 else f", the {since} rounds since then without a gain beyond the noise"
+        return f"Stopped after round {last.round}: {change}, {verdict}{rounds}."
