@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +104,10 @@ class EpochLoop:
             leave=False,
         )
         gpus = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
-        with self.bar, torch.random.fork_rng(devices=gpus):
+        with self.bar, torch.random.fork_rng(devices=gpus), warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "Grad strides do not match"
+            )  # of DistributedDataParallel, for 1×1 filters
             while len(self.history) < self.epochs and not self._settled():
                 self._epoch(saved)
                 saved = Saved()
