@@ -12,6 +12,7 @@ import json
 import os
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Mapping
 from types import TracebackType
@@ -96,6 +97,11 @@ class Journal:
             text = json.dumps(header, sort_keys=True).encode()
             write_atomic(self.path, _HEAD.pack(_FILE, len(text), zlib.crc32(text)) + text)
         self.rows, self._end = _scan(self.path, header)
+        if rest := os.path.getsize(self.path) - self._end:
+            warnings.warn(
+                f"{self.path} ends in {rest:,} bytes of a broken record: what it held is searched again",
+                stacklevel=2,
+            )
         self._handle = open(self.path, "r+b", buffering=0)  # noqa: SIM115  (closed by close)
         self._handle.truncate(self._end)
 

@@ -89,17 +89,15 @@ def mine_positions(
         shape = tuple(PositionCache.open(path).metadata["fingerprint"]["probe_shape"])
         channels = shape[0]
     fingerprint = make_fingerprint(teacher, search, preprocess, shape)
-    find = functools.partial(search.run, teacher)
+    find = functools.partial(search.run, teacher, preprocess=preprocess)
     if refresh:
-        before, threshold = refresh
-        fingerprint["refresh"] = {"threshold": threshold, "before": before.metadata["fingerprint"]}
-        find = functools.partial(refreshed, search, before, threshold, teacher)
+        fingerprint["refresh"] = {"threshold": refresh[1], "before": refresh[0].metadata["fingerprint"]}
+        find = functools.partial(refreshed, search, *refresh, teacher, preprocess=preprocess)
     with CacheLock(path, enabled=state.is_main_process):
         rows = _known_rows(path, fingerprint, search.points, channels, resume, state)
         state.wait_for_everyone()
         done = set(zip(rows["key"].tolist(), rows["label"].tolist(), strict=True))
         with Journal(f"{path}.journal-{state.process_index}", fingerprint, search.points, channels) as journal:
-            find = functools.partial(find, preprocess=preprocess)
             identity = _mine_share(find, dataset, journal, search, channels, done, workers, progress, state)
         parts = gather_object([identity])
         state.wait_for_everyone()

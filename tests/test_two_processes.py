@@ -1,0 +1,96 @@
+"""Two real processes (gloo) under torchrun do what one does, and end together when one of them dies."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from pasm_aug.evaluation import evaluate
+from pasm_aug.training import train
+from pasm_aug.transforms import PairedView, PointAdversarialErase
+from tests.shapes import Shapes, own_net
+
+OPTIONS = {"epochs": 3, "lr": 0.05, "batch_size": 14, "device": "cpu", "progress": False}
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+
+SCRIPT = """
+import json, os, signal, sys, time
+import torch
+from torch.distributed.elastic.multiprocessing.errors import record
+from pasm_aug.evaluation import evaluate
+from pasm_aug.functional import distillation_loss
+from pasm_aug.processes import process_state
+from pasm_aug.training import train
+from pasm_aug.transforms import PairedView, PointAdversarialErase
+from tests.shapes import Shapes, own_net
+from tests.test_two_processes import OPTIONS, student
+
+out, how = sys.argv[1:3]
+rank, steps = process_state("cpu").process_index, 0
+
+def loss(*logits):
+    global steps
+    steps += 1
+    if rank == 1 and steps == 4 and how == "raise":
+        raise RuntimeError("the cat sat on the second keyboard")
+    if rank == 1 and steps == 4 and how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return distillation_loss(*logits)
+
+@record
+def main():
+    result = student(loss=loss, **eval(sys.argv[3]))
+    scores = evaluate(result.model, Shapes(31, seed=3), device="cpu")
+    if rank == 0:
+        weights = torch.cat([p.detach().flatten() for p in result.model.parameters()]).tolist()
+        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in result.history]
+        json.dump([weights, rows, scores.asdict(), scores.answers.tolist()], open(out, "w"))
+    torch.distributed.destroy_process_group()
+
+main()
+"""
+
+
+def student(**options):
+    """A student of another network, on pictures that are erased at random places."""
+    erase = PairedView(PointAdversarialErase(None, p=1.0))
+    return train(own_net(), Shapes(), val=Shapes(25, seed=1), teacher=own_net(7), augment=erase, **(OPTIONS | options))
+
+
+def two(tmp_path, how, **options):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    out = tmp_path / "out.json"
+    command = [*TORCHRUN, str(tmp_path / "script.py"), str(out), how, repr(options)]
+    return out, subprocess.run(command, env=ENVIRONMENT, timeout=120, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate": 2, "ema": 0.9, "sampling": "balanced", "reuse_logits": False}])
+def test_two_processes_train_and_score_like_one(tmp_path, options):
+    out, done = two(tmp_path, "well", **options)
+    assert done.returncode == 0, done.stderr
+    weights, rows, scores, answers = json.loads(out.read_text())
+    alone = student(**options)
+    expected = torch.cat([p.detach().flatten() for p in alone.model.parameters()])
+    assert torch.allclose(torch.tensor(weights), expected, atol=1e-6)
+    for two_row, row in zip(rows, alone.history, strict=True):
+        assert two_row == pytest.approx({k: v for k, v in row.items() if k != "seconds"}, abs=1e-6)
+    judged = evaluate(alone.model, Shapes(31, seed=3), device="cpu")
+    assert np.array_equal(answers, judged.answers)
+    assert scores["confusion"] == judged.confusion  # 31 pictures, none of them twice
+    assert scores["loss"] == pytest.approx(judged.loss, abs=1e-6)
+
+
+@pytest.mark.parametrize(("how", "word"), [("raise", "the cat sat on the second keyboard"), ("kill", "SIGKILL")])
+def test_a_process_that_dies_ends_all_and_says_why(tmp_path, how, word):
+    started = time.monotonic()
+    out, done = two(tmp_path, how)
+    assert done.returncode != 0
+    assert word in done.stderr
+    assert time.monotonic() - started < 60
+    assert not out.exists()
