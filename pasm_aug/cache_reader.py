@@ -112,8 +112,9 @@ class CacheReader:
         Without ``label`` a picture with several labels gets the row of its lowest sample index; with one, only the row
         of just that label counts.
         """
-        columns = self._opened()["key"]
-        cells = self._cells["key"]
+        if self._stamp is None:
+            self.refresh()
+        columns, cells = self._key, self._cells["key"]
         row = int(columns.searchsorted(np.int64(key)))
         if row == len(columns) or cells[row] != key:
             return -1
@@ -137,14 +138,16 @@ class CacheReader:
             )
         return self._cells["index"][index]
 
-    def quick_row(self, index: int, digest: int) -> int | None:
-        """:meth:`find_index` of an opened cache if ``digest`` is its data set's and all is well, else ``None``."""
+    def quick_row(self, name: list[Any]) -> int | None:
+        """:meth:`find_index` of an opened cache for a ``SampleIndex``'s two numbers; ``None`` if all is not well."""
         cells = self._cells["index"]
-        return cells[index] if digest == self._digest and 0 <= index < len(cells) else None
+        if len(name) == 2 and name[1] == self._digest and 0 <= name[0] < len(cells):
+            return cells[name[0]]
+        return None
 
     def rows_of(self, indices: np.ndarray) -> np.ndarray:
-        """:meth:`find_index` for (N,) samples at once."""
-        if len(indices) and not 0 <= indices.min() <= indices.max() < len(self):
+        """:meth:`find_index` for (N,) int64 samples at once."""
+        if len(indices) and indices.view(np.uint64).max() >= len(self):  # negative ones are the largest
             self.find_index(int(indices[(indices < 0) | (indices >= len(self))][0]))
         return self._index[indices]
 
@@ -159,7 +162,8 @@ class CacheReader:
 
     def point(self, row: int, rank: int = 0) -> tuple[int, int, tuple[int, ...]]:
         """(x, y, colour) of one point of a row."""
-        self._opened()
+        if self._stamp is None:
+            self.refresh()
         points, channels = self._shape
         xy, colour = self._cells["xy"], self._cells["colour"]
         at = row * points + rank

@@ -20,6 +20,9 @@ BITS = {torch.uint8: 8, torch.int16: 15}  # of an integer picture's full range
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # of PIL, which do not say what their full range is
 _GRID = 8
 _LARGE = 100 * 100  # pixels from which on Pillow separates the channels faster than numpy
+_FULL = np.float32(255)
+_FULL_BITS = int(_FULL.view(np.uint32))
+_SHAPE = struct.Struct("<3q")
 
 
 def as_uint8(image: Picture) -> np.ndarray:
@@ -39,15 +42,16 @@ def as_uint8(image: Picture) -> np.ndarray:
     array = _from_pil(image) if isinstance(image, PIL.Image.Image) else _from_array(image)
     if array.size == 0:
         raise ValueError(f"image must not be empty, got shape {tuple(array.shape)}")
-    if array.shape[0] not in (1, 2, 3, 4):
+    channels = array.shape[0]
+    if channels not in (1, 2, 3, 4):
         raise ValueError(f"image must have 1 to 4 channels, got shape {tuple(array.shape)}")
-    return np.ascontiguousarray(array[:3] if array.shape[0] >= 3 else array[:1])
+    return np.ascontiguousarray(array[:-1] if channels in (2, 4) else array)
 
 
 def canonical(image: Picture) -> np.ndarray:
     """:func:`as_uint8`, with three equal channels counted as one: the form in which pictures are compared."""
     array = as_uint8(image)
-    return np.ascontiguousarray(array[:1]) if is_grey(array) else array
+    return array[:1] if is_grey(array) else array
 
 
 def is_grey(array: np.ndarray) -> bool:
@@ -62,18 +66,18 @@ def content_key(image: Picture) -> int:
 
     It is the same in mining and training only if both run the same deterministic head (decoding, alignment, resizing).
     """
-    digest = xxhash.xxh3_64(seed=0)
     if isinstance(image, PIL.Image.Image) and image.mode == "RGB" and image.width * image.height > _LARGE:
         bands = [image.tobytes("raw", band) for band in "RGB"]  # quicker than to bring the channels apart in an array
         bands = bands[:1] if bands[0] == bands[1] == bands[2] else bands
+        digest = xxhash.xxh3_64()
         for band in bands:
             digest.update(band)
         shape: tuple[int, ...] = (len(bands), image.height, image.width)
     else:
         array = canonical(image)
-        digest.update(array.data)
+        digest = xxhash.xxh3_64(array.data)
         shape = array.shape
-    digest.update(struct.pack("<3q", *shape))
+    digest.update(_SHAPE.pack(*shape))
     key = digest.intdigest()
     return key - ((key >> 63) << 64)
 
@@ -112,7 +116,10 @@ def _from_array(image: Tensor | np.ndarray) -> np.ndarray:
             image = image.as_subclass(Tensor)
         if image.dtype == torch.bfloat16:  # numpy has none
             image = image.float()
-        array = image.numpy(force=True)
+        try:
+            array = image.numpy()
+        except (RuntimeError, TypeError):  # it has a gradient, or lies on another device
+            array = image.numpy(force=True)
     elif isinstance(image, np.ndarray):
         array = image
     else:
@@ -128,10 +135,12 @@ def _from_array(image: Tensor | np.ndarray) -> np.ndarray:
 
 def _eight_bits(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "f":
-        scaled = array.astype(np.float32, copy=False) * np.float32(255)
+        scaled = np.multiply(array, _FULL, dtype=np.float32)
         np.rint(scaled, out=scaled)
-        if scaled.size and not (scaled.min() >= 0 and scaled.max() <= 255):  # a NaN fails both
-            np.minimum(np.fmax(scaled, 0), 255, out=scaled)  # fmax prefers the number to NaN
+        # As unsigned integers, the bits of floats have the floats' order, and those of negative ones and NaN come last.
+        bits = scaled.ravel("K").view(np.uint32)
+        if bits.size and bits.item(bits.argmax()) > _FULL_BITS:
+            np.minimum(np.fmax(scaled, 0), _FULL, out=scaled)  # fmax prefers the number to NaN
         return scaled.astype(np.uint8)
     if array.dtype == np.int16:
         return (np.maximum(array, 0) >> (BITS[torch.int16] - 8)).astype(np.uint8)

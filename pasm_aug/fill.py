@@ -113,15 +113,19 @@ def colour_fill(image: Image, colour: Sequence[int], normalisation: Normalisatio
     Raises:
         ValueError: see :func:`match_channels`.
     """
-    colour = match_channels(image, colour, normalisation)
     if isinstance(image, PIL.Image.Image):
-        return _pil_pixel(image.mode, colour)
-    values = [*colour, 255] if image.shape[-3] in (2, 4) else colour
-    if image.dtype in BITS:
-        return [v << (BITS[image.dtype] - 8) for v in values]
+        return _pil_pixel(image.mode, match_channels(image, colour, normalisation))
+    channels, dtype = image.shape[-3], image.dtype
+    if len(colour) != channels:
+        colour = match_channels(image, colour, normalisation)
+        colour = [*colour, 255] if channels in (2, 4) else colour
+    if dtype == torch.uint8:
+        return colour
+    if dtype in BITS:
+        return [v << (BITS[dtype] - 8) for v in colour]
     if normalisation is None:
-        return [v / 255 for v in values]
-    return [(v / 255 - m) / s for v, m, s in zip(values, *normalisation.columns(len(values)), strict=True)]
+        return [v / 255 for v in colour]
+    return [(v / 255 - m) / s for v, m, s in zip(colour, *normalisation.columns(channels), strict=True)]
 
 
 def colour_fills(images: Tensor, colours: Tensor, normalisation: Normalisation | None = None) -> Tensor:

@@ -32,6 +32,8 @@ __all__ = [
 
 Box = tuple[int, int, int, int]
 
+_HUGE = 1 << 22  # bytes from which on numpy asks for huge pages
+
 
 def patch_box(x: int, y: int, size: int, width: int, height: int) -> Box:
     """Box of a ``size`` × ``size`` patch centred on pixel (x, y), clipped at the borders.
@@ -141,7 +143,7 @@ def erase_patches(
     lead = images.ndim - 3 if lead is None else lead
     values = values if values.dtype == images.dtype else values.to(images.dtype)
     if not inplace and _numpy_may_write(images):  # views of each image: faster on a CPU than any indexed write
-        plain = _plain_clone(images)
+        plain = _plain_clone(images) if images.nbytes < _HUGE else _huge_clone(images)
         array, patches = plain.numpy(), values.numpy()
         views = array if lead == 1 else (array[where] for where in np.ndindex(images.shape[:lead]))
         flat = patches.shape[-1] == 1
@@ -187,6 +189,12 @@ def _numpy_may_write(image: Tensor) -> bool:
 
 def _plain_clone(image: Tensor) -> Tensor:
     return image.clone() if type(image) is Tensor else image.as_subclass(Tensor).clone()
+
+
+def _huge_clone(image: Tensor) -> Tensor:
+    """Numpy asks the system for huge pages, torch does not: at this size most of a clone's time is page faults."""
+    plain = image.as_subclass(Tensor)
+    return torch.from_numpy(plain.numpy().copy()) if plain.is_contiguous() else plain.clone()
 
 
 def _like(plain: Tensor, image: Tensor) -> Tensor:

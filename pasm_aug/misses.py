@@ -15,7 +15,7 @@ from pasm_aug.content import as_uint8, look
 from pasm_aug.counts import SharedCounts
 from pasm_aug.identity import why_missed
 
-_COUNTERS = ("calls", "erased", "hits", "misses", "skipped", "warned", "erased_pixels", "pixels")
+_COUNTERS = ("calls", "hits", "misses", "skipped", "warned", "erased_pixels", "pixels")
 _REMEMBERED = 64  # pictures missed, to tell why
 
 
@@ -48,6 +48,7 @@ class Counting(v2.Transform):
         """Totals over all processes that share this transform, in pictures: ``calls``, ``erased``, ``hits``,
         ``misses``, and of these ``skipped``."""
         totals = self._counts.totals()
+        totals["erased"] = totals["hits"] + totals["misses"] - totals["skipped"]
         return {name: totals[name] for name in ("calls", "erased", "hits", "misses", "skipped")}
 
     def erased_area(self, *, here: bool = False) -> tuple[int, int]:

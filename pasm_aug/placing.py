@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import PIL.Image
-import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
@@ -22,7 +21,7 @@ from pasm_aug.checks import check_probability, check_size, check_size_range
 from pasm_aug.content import content_key
 from pasm_aug.erase_point import ErasePoint
 from pasm_aug.functional import Box, clipped_box, side_in_pixels
-from pasm_aug.identity import NAMELESS, Name, SampleIndex, find_row, names_of
+from pasm_aug.identity import NAMELESS, Name, find_row
 from pasm_aug.misses import Counting
 
 DRAWS = 9  # p, rank, size, two for the place, four for the colour: as many for a miss as for a hit
@@ -59,23 +58,6 @@ class Placing(Counting):
         self.value = fill.check_value(value)
         self._normalisation = fill.check_normalisation(mean, std)
 
-    def _draw(self, images: Sequence[Any], sample: Any, leaves: Sequence[Any]) -> dict[str, Any]:
-        """What ``make_params`` returns, for a sample whose pictures are one picture in several forms."""
-        size = self._check(images)
-        image = images[0]
-        if self.cache is not None:
-            self.cache.refresh()
-        point = next((leaf for leaf in leaves if isinstance(leaf, ErasePoint)), None) if leaves else None
-        name, row, last = NAMELESS, None, leaves[-1] if leaves else None
-        if type(last) is SampleIndex and point is None and self.cache is not None and self.index_getter == "default":
-            with torch._C.DisableTorchFunctionSubclass():
-                row = self.cache.quick_row(*last.tolist()) if last.ndim == 1 else None
-        if row is None and (leaves or callable(self.index_getter)):
-            name = names_of(sample, leaves, self.index_getter, None)[0]
-        spots = None if point is None else spots_of(point, *size, 1)[0]
-        box, colour = self._draw_one(torch.rand(DRAWS).tolist(), image, *size, name, spots, row)
-        return {"box": box, "colour": colour}
-
     def _draw_one(
         self,
         u: list[float],
@@ -94,7 +76,8 @@ class Placing(Counting):
         if erase >= self.p:
             self._counts.add(calls=1, pixels=width * height)
             return None, ()
-        side = self._side(size, min(width, height))
+        shorter = min(width, height)
+        side = side_in_pixels(self.size, shorter) if self.size_range is None else self._drawn_side(size, shorter)
         found = self._find(rank, side, image, width, height, name, spots, row)
         if found is not None:
             x, y, colour = found
@@ -111,7 +94,7 @@ class Placing(Counting):
         assert box is not None
         area = (box[2] - box[0]) * (box[3] - box[1])
         hit = found is not None
-        self._counts.add(calls=1, erased=1, hits=hit, misses=not hit, erased_pixels=area, pixels=width * height)
+        self._counts.add(calls=1, hits=hit, misses=not hit, erased_pixels=area, pixels=width * height)
         return box, colour
 
     def _find(
@@ -146,19 +129,22 @@ class Placing(Counting):
         if cache is None:
             return None
         if row is None:
-            row = find_row(cache, name, lambda: self._key(image))
+            if name is NAMELESS:
+                row = cache.find(content_key(self._whole(image)))
+            else:
+                row = find_row(cache, name, lambda: content_key(self._whole(image)))
         if row < 0:
             return None
         x, y, colour = cache.point(row, int(rank * cache.points))
-        self._check_inside(x, y, width, height)
+        if x >= width or y >= height:
+            raise self._outside(x, y, width, height)
         return x, y, colour
 
-    def _check_inside(self, x: int, y: int, width: int, height: int) -> None:
-        if x >= width or y >= height:
-            raise ValueError(
-                f"the point ({x}, {y}) in {self.cache.path if self.cache else None} lies outside this picture of "
-                f"{width}x{height}: it was mined at another size"
-            )
+    def _outside(self, x: int, y: int, width: int, height: int) -> ValueError:
+        return ValueError(
+            f"the point ({x}, {y}) in {self.cache.path if self.cache else None} lies outside this picture of "
+            f"{width}x{height}: it was mined at another size"
+        )
 
     def _centre(self, x: Any, y: Any, u: Any, width: int, height: int) -> tuple[Any, Any]:
         """Where the square of a picture with a point at (x, y) goes; ``u``: two uniform numbers. Also for arrays."""
@@ -172,16 +158,12 @@ class Placing(Counting):
         )
         return x, y
 
-    def _side(self, u: float, shorter: int) -> int:
-        if self.size_range is None:
-            return side_in_pixels(self.size, shorter)
+    def _drawn_side(self, u: float, shorter: int) -> int:
+        assert self.size_range is not None
         low, high = self.size_range
         if isinstance(low, int):
             return low + int(u * (high - low + 1))
         return side_in_pixels(low + u * (high - low), shorter)
-
-    def _key(self, image: Any) -> int:
-        return content_key(self._whole(image))
 
     def _check(self, images: Sequence[Any]) -> tuple[int, int]:
         """(width, height) that all pictures of a sample must have."""

@@ -24,7 +24,7 @@ from pasm_aug.erase_point import ErasePoint
 from pasm_aug.functional import Box, erase_patch, erase_patches
 from pasm_aug.misses import CacheMiss
 from pasm_aug.pair import PairedView
-from pasm_aug.placing import Colour, leading
+from pasm_aug.placing import leading
 from pasm_aug.samples import IndexedDataset, SampleIndex
 
 __all__ = ["CacheMiss", "ErasePoint", "IndexedDataset", "PairedView", "PointAdversarialErase", "SampleIndex"]
@@ -126,9 +126,14 @@ class PointAdversarialErase(BatchPlacing):
         box = params["box"]
         if box is None:
             return inpt
-        image = fill.holding_colours(inpt)
-        if self.value != "random":
-            return erase_patch(image, box, self._values(image, params["colour"]), inplace=self.inplace)
+        image = inpt if isinstance(inpt, Tensor) else fill.holding_colours(inpt)
+        if self.value == "point":
+            colour = fill.colour_fill(image, params["colour"], self._normalisation)
+            return erase_patch(image, box, colour, inplace=self.inplace)
+        if self.value == "mean":
+            return erase_patch(image, box, fill.mean_fill(image), inplace=self.inplace)
+        if not isinstance(self.value, str):
+            return erase_patch(image, box, fill.number_fill(image, self.value), inplace=self.inplace)
         left, top, right, bottom = box
         if isinstance(image, PIL.Image.Image):
             image = image if self.inplace else image.copy()
@@ -157,12 +162,6 @@ class PointAdversarialErase(BatchPlacing):
             row = torch.tensor(fill.number_fill(images, self.value), dtype=torch.float64)
             values = row.expand(len(boxes), -1)
         return erase_patches(images, boxes, values[..., None, None], lead=lead, inplace=self.inplace)
-
-    def _values(self, image: Any, colour: Colour) -> Sequence[float] | Tensor:
-        """One number per channel in the picture's own range."""
-        if not isinstance(self.value, str):
-            return fill.number_fill(image, self.value)
-        return fill.colour_fill(image, colour, self._normalisation) if self.value == "point" else fill.mean_fill(image)
 
     def extra_repr(self) -> str:
         size = f"size={self.size:.4g}" if self.size_range is None else f"size_range={self.size_range}"

@@ -134,6 +134,30 @@ def test_sample_indices_in_a_batch(path):
         transform(images, labels, default_collate([SampleIndex([0, digest]), SampleIndex([1, digest + 1])]))
 
 
+def test_an_index_that_is_not_for_this_picture_or_data_set_is_refused(path):
+    digest = dataset_digest(Pictures(COUNT))
+    transform, images = erase(path, on_miss="raise"), BATCH[:2]
+    for count in (1, 2, 3):
+        several = default_collate([SampleIndex([i, digest]) for i in range(count)])
+        with pytest.raises(ValueError, match=r"one picture needs a SampleIndex \(2,\)"):
+            transform(images[0], 0, several)
+    for outside in (-1, COUNT, -COUNT, 2**40):
+        pair = [SampleIndex([1, digest]), SampleIndex([outside, digest])]
+        with pytest.raises(ValueError, match=f"index {outside} is outside the 6 samples"):
+            transform(images, torch.arange(2), default_collate(pair))
+        with pytest.raises(ValueError, match=f"index {outside} is outside the 6 samples"):
+            transform(images[0], 0, pair[1])
+
+
+def test_a_batch_of_another_size_than_mined_is_refused(path):
+    digest = dataset_digest(Pictures(COUNT))
+    names = default_collate([SampleIndex([i, digest]) for i in range(COUNT)])
+    for width, height, point in ((20, 24, r"\(20, 8\)"), (24, 15, r"\(0, 23\)")):
+        small = BATCH[..., :height, :width].contiguous()
+        with pytest.raises(ValueError, match=f"point {point} .* lies outside this picture of {width}x{height}"):
+            erase(path)(small, torch.arange(COUNT), names)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("where", ["loop", "collate_fn"])
 def test_from_a_loader(path, workers, where):

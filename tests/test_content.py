@@ -81,6 +81,36 @@ def test_floats_are_rounded_and_clipped():
     assert odd[0, 0, 0].isnan()  # it is not written
 
 
+def rounded(value):
+    """One float as :func:`as_uint8` promises, in Python's own arithmetic."""
+    scaled = float(np.float32(value) * np.float32(255))
+    return 0 if scaled != scaled else round(min(max(scaled, 0), 255))
+
+
+def test_halves_are_rounded_to_even_as_in_float32():
+    middles = np.float32((np.arange(256) + 0.5) / 255)
+    near = np.stack([np.nextafter(middles, np.float32(-9)), middles, np.nextafter(middles, np.float32(9))])
+    assert ((near * np.float32(255)) % 1 == 0.5).sum() > 100  # exact ties are among them
+    for floats in (near[:, :255], near):  # the last one lies above the range
+        image = floats[:, None]
+        assert as_uint8(image).tolist() == [[[rounded(value) for value in row]] for row in floats]
+
+
+@settings(max_examples=100, deadline=None)
+@given(odd=st.floats(width=32), where=st.integers(0, 3 * 5 * 4 - 1), last=st.booleans(), seed=st.integers(0, 99))
+@example(-0.0, 7, True, 0)
+@example(float("nan"), 59, False, 0)
+@example(float(np.nextafter(np.float32(255.5 / 255), np.float32(2))), 0, True, 0)
+@example(-1e-9, 3, True, 0)
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_one_odd_float_changes_no_other(odd, where, last, seed):
+    flat = np.random.default_rng(seed).random(60, dtype=np.float32)
+    flat[where] = odd
+    image = flat.reshape(5, 4, 3).transpose(2, 0, 1) if last else flat.reshape(3, 5, 4)
+    wanted = [[[rounded(value) for value in row] for row in channel] for channel in image]
+    assert as_uint8(image).tolist() == as_uint8(image.astype(np.float64)).tolist() == wanted
+
+
 def test_layout_and_gradient_do_not_matter():
     image = picture().float() / 255
     forms = [image.movedim(0, -1).contiguous().movedim(-1, 0), image.mT.contiguous().mT, image.clone().requires_grad_()]
