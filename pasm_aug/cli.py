@@ -1,6 +1,7 @@
 """The command line: ``pasm-aug run | train | mine | …``; one command = one parser + one function.
 
-Exit codes: 0 done; 2 the user's mistake, told in one line; 1 a defect of ours, with its traceback; 130 interrupted.
+Exit codes: 0 done; 2 the user's mistake, told in one line; 1 a defect of ours, with its traceback; 130 interrupted;
+143 terminated by a scheduler.
 """
 
 from __future__ import annotations
@@ -12,25 +13,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pasm_aug.align_command import add_align
-from pasm_aug.arms import MINED
+from pasm_aug.environment import Terminated, deterministic, ended_by_sigterm, recorded, warnings_in_one_line
 from pasm_aug.options import (
     DATA,
     PAPER,
     HelpFormatter,
     add_data,
-    add_erasing,
     add_machine,
     add_mask_size,
-    add_model,
     add_search,
     add_subset,
-    add_training,
 )
+from pasm_aug.options_file import read_options, set_options
+from pasm_aug.options_run import add_run, add_train
 
 EXAMPLES = """examples:
   pasm-aug run                                                the whole method on drawn faces, 3 to 5 minutes
+  pasm-aug run --dry-run                                      every stage on one batch, and how long all will take
   pasm-aug run --data fer2013 --root DIR --limit 6000         on FER2013
   pasm-aug run --data folder --root DIR --model resnet18      on your own pictures in class folders
+  pasm-aug run --options runs/folder/run.yaml --out DIR       an earlier run again, into another folder
   pasm-aug check --data rafdb --root DIR                      look at a data set first
   pasm-aug align PHOTOS FACES                                 photographs into aligned faces
   pasm-aug evaluate --checkpoint runs/folder/round-1 --data ckplus --root DIR   score one network on other data
@@ -59,74 +61,6 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         add(commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter, allow_abbrev=False))
     return parser
-
-
-def add_run(parser: argparse.ArgumentParser) -> None:
-    add_data(parser)
-    add_model(parser)
-    group = parser.add_argument_group("rounds (Algorithm 1)")
-    group.add_argument(
-        "--out", metavar="DIR", type=Path, help="run folder; a begun run is resumed (default: runs/DATA)"
-    )
-    group.add_argument(
-        "--rounds",
-        metavar="N",
-        type=int,
-        help="how many; without it, until validation stops improving, 8 at most (the paper, by hand: 3 on "
-        "RAF-DB, 2 on FER2013)",
-    )
-    group.add_argument("--teacher", metavar="DIR", type=Path, help="start from this trained network (a round's folder)")
-    group.add_argument("--miner", metavar="DIR", type=Path, help="mine with this network instead (Table 7)")
-    group.add_argument(
-        "--student",
-        choices=("refine", "scratch"),
-        default="refine",
-        help="refine: from the teacher's weights (the paper); scratch: from new ones",
-    )
-    group.add_argument("--teacher-epochs", metavar="E", type=int, default=32, help="epochs of the first teacher")
-    group.add_argument(
-        "--teacher-lr", metavar="LR", type=float, default=0.05, help="learning rate of the first teacher"
-    )
-    group.add_argument(
-        "--baselines",
-        metavar="ARMS",
-        default="none,random",
-        help="arms to compare with, same budget, comma-separated; an empty string for none of them",
-    )
-    group.add_argument(
-        "--preset",
-        choices=("paper",),
-        help="paper: "
-        + ", ".join(
-            f"{k.replace('_', '-')} {v:.4g}" if isinstance(v, float) else f"{k.replace('_', '-')} {v}"
-            for k, v in PAPER.items()
-        )
-        + "; options given beside it win",
-    )
-    add_search(parser)
-    add_erasing(parser)
-    add_training(parser, epochs=6, lr=0.01)
-    add_machine(parser)
-
-
-def add_train(parser: argparse.ArgumentParser) -> None:
-    add_data(parser)
-    add_model(parser)
-    group = parser.add_argument_group("distilling")
-    group.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the trained network")
-    group.add_argument(
-        "--teacher", metavar="DIR", type=Path, help="its logits on the clean picture enter the loss (Eq. 4)"
-    )
-    group.add_argument(
-        "--positions",
-        metavar="FILE",
-        type=Path,
-        help="cache of `pasm-aug mine`; needed by --augment " + ", ".join(MINED),
-    )
-    add_erasing(parser)
-    parser.set_defaults(augment="none")
-    add_training(parser, epochs=40, lr=0.05)
-    add_machine(parser)
 
 
 def add_mine(parser: argparse.ArgumentParser) -> None:
@@ -191,39 +125,81 @@ def add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", metavar="DIR", type=Path, help="a run folder")
+    parser.add_argument(
+        "runs", metavar="DIR", type=Path, nargs="+", help="a run folder; several are compared side by side"
+    )
+    parser.add_argument(
+        "--out",
+        dest="page",
+        metavar="FILE",
+        type=Path,
+        help="the page to write (default: report.html in the first DIR)",
+    )
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line; ahead of the defaults come a preset, then ``--options FILE``, then ``words``.
+
+    Raises:
+        ValueError: a file of options that cannot be read or holds anything wrong.
+    """
+    parser = build_parser()
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--options", nargs="?", type=Path)
+    early.add_argument("--preset", nargs="?")
+    given, _ = early.parse_known_args(words[1:])
+    if words and words[0] in ("run", "train"):
+        commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+        command = commands.choices[words[0]]
+        values = read_options(given.options, command) if given.options else {}
+        if "paper" in (given.preset, values.get("preset")):
+            command.set_defaults(**PAPER)
+        set_options(command, values)
+    return parser.parse_args(words)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
-    parser = build_parser()
-    words = list(sys.argv[1:] if argv is None else argv)
-    args = parser.parse_args(words)
-    if getattr(args, "preset", None):
-        subparsers = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-        subparsers.choices["run"].set_defaults(**PAPER)
-        args = parser.parse_args(words)  # again, so that options beside the preset win
+    try:
+        with ended_by_sigterm(), warnings_in_one_line():
+            return _run(list(sys.argv[1:] if argv is None else argv))
+    except Terminated:
+        print("\npasm-aug: terminated; the same command goes on from here", file=sys.stderr)
+        return 143
+    except KeyboardInterrupt:
+        print("\npasm-aug: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        args = parse(words)
+    except ValueError as error:
+        return _mistake(error)
     if getattr(args, "device", None) == "auto":
         args.device = None
     started = time.perf_counter()
     from pasm_aug import commands  # torch takes seconds to load: not for --help
+    from pasm_aug.dry_run import dry_run
+    from pasm_aug.guards import DivergedError, OutOfMemoryError
     from pasm_aug.processes import process_state
-    from pasm_aug.training import DivergedError
 
     args.imports = time.perf_counter() - started
-
+    work = dry_run if getattr(args, "dry_run", False) else getattr(commands, args.command)
     try:
-        process_state(getattr(args, "device", None))
-        getattr(commands, args.command)(args)
-    except (ValueError, OSError, LookupError, DivergedError) as error:
+        with deterministic(getattr(args, "deterministic", False)):
+            process_state(getattr(args, "device", None))
+            recorded(work)(args)
+    except (ValueError, OSError, LookupError, DivergedError, OutOfMemoryError) as error:
         if isinstance(error, KeyError | IndexError):
             raise
-        print(f"pasm-aug: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\npasm-aug: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+        return _mistake(error)
     return 0
+
+
+def _mistake(error: Exception) -> int:
+    print(f"pasm-aug: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import argparse
 import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import Subset
 
 from pasm_aug import evaluation, training
 from pasm_aug.align_command import align
 from pasm_aug.arms import MINED, arm_positions, default_geometry, make_erase
 from pasm_aug.attack.search import PointSearch
+from pasm_aug.balance import class_weights, labels_of
 from pasm_aug.cache import PositionCache
+from pasm_aug.checkpoint import remove_checkpoint
 from pasm_aug.commands_on_pictures import check, predict
 from pasm_aug.crossdata import MappedLabels, less
 from pasm_aug.evaluation import Metrics
 from pasm_aug.figures import confusion_figure
 from pasm_aug.files import write_atomic, write_json
 from pasm_aug.functional import distillation_loss
+from pasm_aug.guards import DivergedError
 from pasm_aug.job import report, run
 from pasm_aug.mining import mine_positions
 from pasm_aug.models import save_model
@@ -36,8 +41,10 @@ from pasm_aug.opening import (
     say,
     trained_size,
 )
+from pasm_aug.options_file import write_options
+from pasm_aug.options_run import add_train
+from pasm_aug.options_training import check_training, training_keywords
 from pasm_aug.processes import process_state
-from pasm_aug.results import write_csv
 from pasm_aug.transforms import PairedView
 
 __all__ = ["align", "check", "evaluate", "mine", "predict", "report", "run", "train"]
@@ -45,47 +52,76 @@ __all__ = ["align", "check", "evaluate", "mine", "predict", "report", "run", "tr
 
 def train(args: argparse.Namespace) -> None:
     """Train one network into a folder."""
+    check_train(args)
+    train_split, val = open_split(args, "train"), open_split(args, "val")
+    info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
+    teacher = open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None
+    first = process_state().is_main_process
+    args.out.mkdir(parents=True, exist_ok=True)
+    if first:
+        write_options(args.out / "train.yaml", args, add_train)
+    try:
+        trained = fit(args, train_split, val, teacher, args.out)
+    except DivergedError as error:
+        if first and error.result.epoch:
+            save_model(args.out, error.result.model, info | {"diverged_after_epoch": error.result.epoch})
+        raise
+    score = functools.partial(evaluation.evaluate, trained.model, device=args.device, workers=args.workers)
+    scores = {"train": score(train_split), "val": score(val)}
+    if first:
+        save_model(args.out, trained.model, info)
+        remove_checkpoint(args.out / "training.safetensors")
+    kept = f" (weights of epoch {trained.epoch})" if trained.epoch < len(trained.history) else ""
+    say(f"train {scores['train'].accuracy:.1%}  val {scores['val'].accuracy:.1%}{kept}  → {args.out}")
+
+
+def check_train(args: argparse.Namespace) -> None:
+    """Fill in the size of the pictures.
+
+    Raises:
+        ValueError: options of ``train`` that need another one beside them.
+    """
+    check_training(args)
     args.image_size = default_image_size(args)
     if args.augment in MINED and args.positions is None:
         raise ValueError(f"--augment {args.augment} needs --positions FILE, which `pasm-aug mine` writes")
     if args.augment.startswith("cam-") and args.teacher is None:
         raise ValueError(f"--augment {args.augment} needs --teacher DIR, whose class activation maps it follows")
-    train_split, val = open_split(args, "train"), open_split(args, "val")
-    info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
-    teacher = open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None
-    args.out.mkdir(parents=True, exist_ok=True)
+
+
+def fit(
+    args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module | None, out: Path
+) -> training.TrainResult:
+    """What ``train`` does once its data are open; all files go into ``out``, or the training there goes on."""
     mined = PositionCache.open(args.positions) if args.augment in MINED else None
     places = arm_positions(
-        args.augment, mined, teacher, train_split, args.out, seed=args.seed, device=args.device, progress=not args.quiet
+        args.augment, mined, teacher, train_split, out, seed=args.seed, device=args.device, progress=not args.quiet
     )
     erase = make_erase(args.augment, places, p=args.p, size=args.mask_size, value=args.value)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
         network = model_factory(args, len(train_split.classes))()
-    trained = training.train(
+    weights = class_weights(labels_of(train_split), len(train_split.classes))
+    loss = functools.partial(
+        distillation_loss,
+        alpha=args.alpha,
+        beta=args.beta,
+        label_smoothing=args.label_smoothing,
+        class_weights=weights if args.class_weights == "balanced" else None,
+    )
+    return training.train(
         network,
         train_split,
         val=val,
         augment=PairedView(erase, default_geometry()),
         teacher=teacher,
-        loss=functools.partial(distillation_loss, alpha=args.alpha, beta=args.beta),
-        epochs=args.epochs,
-        lr=args.lr,
-        batch_size=args.batch_size,
-        seed=args.seed,
-        device=args.device,
-        precision=args.precision,
-        workers=args.workers,
-        checkpoint=args.out / "training.safetensors",
-        progress=not args.quiet,
+        loss=loss,
+        checkpoint=out / "training.safetensors",
+        metrics=out / "metrics.csv",
+        tensorboard=out / "tensorboard" if args.tensorboard else None,
+        patience=args.early_stop,
+        **training_keywords(args),
     )
-    score = functools.partial(evaluation.evaluate, trained.model, device=args.device, workers=args.workers)
-    scores = {"train": score(train_split), "val": score(val)}
-    if process_state().is_main_process:
-        save_model(args.out, trained.model, info)
-        write_csv(args.out / "metrics.csv", trained.history)
-        (args.out / "training.safetensors").unlink(missing_ok=True)
-    say(f"train {scores['train'].accuracy:.1%}  val {scores['val'].accuracy:.1%}  → {args.out}")
 
 
 def mine(args: argparse.Namespace) -> None:

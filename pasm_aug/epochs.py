@@ -93,8 +93,10 @@ class EpochLoop:
         self.events = EventLog(log) if log else None
         saved = self._resume()
         self.history, self.saved_at = saved.history, time.monotonic()
-        self.good = _weights(self.judged)  # of the last epoch that ended well
-        self.best = {k[5:]: v for k, v in saved.tensors.items() if k.startswith("best.")}
+        self.good = _part(saved.tensors, "good.") or _weights(self.judged)  # of the last epoch that ended well
+        self.best = _part(saved.tensors, "best.")
+        if self.history:
+            self._tables()  # a kill may have come between them and the checkpoint
         self.bar = tqdm(
             total=self.epochs * self.steps,
             initial=len(self.history) * self.steps + saved.step,
@@ -105,12 +107,12 @@ class EpochLoop:
         )
         gpus = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
         with self.bar, torch.random.fork_rng(devices=gpus), warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Grad strides do not match"
-            )  # of DistributedDataParallel, for 1×1 filters
+            warnings.filterwarnings("ignore", "Grad strides do not match")  # DistributedDataParallel, of 1×1 filters
             while len(self.history) < self.epochs and not self._settled():
                 self._epoch(saved)
                 saved = Saved()
+        if self.events:
+            self.events.close()
         if self.best:
             self.judged.load_state_dict(self.best)
         return self._result(self._best_epoch() if self.best else len(self.history))
@@ -125,6 +127,8 @@ class EpochLoop:
         epoch, begun = len(self.history), time.perf_counter() - saved.numbers.get("seconds", 0.0)
         total = self._steps(epoch, saved, begun)
         self._check(float(total[0]), epoch)
+        if not all(bool(weight.isfinite().all()) for weight in self.judged.parameters()):  # of the very last step
+            self._check(math.nan, epoch, "a weight")
         networks = [self.model, self.judged] if self.average else [self.model]
         for buffer in (buffer for network in networks for buffer in network.buffers()):
             buffer.copy_(broadcast(buffer.detach().clone()))  # each process kept running statistics of its own share
@@ -137,17 +141,15 @@ class EpochLoop:
             self.scheduler.step()
         if self.score:
             scores = self.score(self.judged)
+            self._check(scores.loss, epoch, "the validation loss")
             row |= {"val_accuracy": scores.accuracy, "val_loss": scores.loss}
         self.history.append(row | {"seconds": round(time.perf_counter() - begun, 2)})
         self.good = _weights(self.judged)
         if self.patience and self._best_epoch() == epoch + 1:
-            self.best = self.good
+            self.best = _weights(self.judged)
         if self.accelerator.is_main_process:
             self._save()
-            if self.files.metrics:
-                write_csv(Path(self.files.metrics), self.history)
-            if self.events:
-                self.events.write(self.history)
+        self._tables()
 
     def _steps(self, epoch: int, saved: Saved, begun: float) -> Tensor:
         """(5,) float64 over all processes: sum of the loss, right answers, images; pixels erased, pixels seen."""
@@ -185,12 +187,18 @@ class EpochLoop:
                 self._save(number + 1, {"total": total.tolist(), "seconds": time.perf_counter() - begun})
         return self.accelerator.reduce(total)
 
-    def _check(self, loss: float, epoch: int) -> None:
-        if math.isfinite(loss):
+    def _tables(self) -> None:
+        if self.files.metrics and self.accelerator.is_main_process:
+            write_csv(Path(self.files.metrics), self.history)
+        if self.events:
+            self.events.write(self.history)
+
+    def _check(self, value: float, epoch: int, what: str = "the loss") -> None:
+        if math.isfinite(value):
             return
         self.judged.load_state_dict(self.good)
         error = DivergedError(
-            f"{self.name}: the loss became {loss} in epoch {epoch + 1}; lower the learning rate (--lr) or warm up "
+            f"{self.name}: {what} became {value} in epoch {epoch + 1}; lower the learning rate (--lr) or warm up "
             f"(--warmup 1); the weights are those of epoch {epoch}"
         )
         error.result = self._result(epoch)
@@ -214,7 +222,7 @@ class EpochLoop:
         if not saved:
             return Saved()
         if self.average:
-            self.average.load_state_dict({k[4:]: v for k, v in saved.tensors.items() if k.startswith("ema.")})
+            self.average.load_state_dict(_part(saved.tensors, "ema."))
         if self.accelerator.scaler is not None and saved.numbers.get("scaler"):
             self.accelerator.scaler.load_state_dict(saved.numbers["scaler"])
         return saved
@@ -226,19 +234,16 @@ class EpochLoop:
             return
         scaler = self.accelerator.scaler
         tensors = {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= {f"good.{k}": v for k, v in self.good.items()} if step else {}
         if self.average:
             tensors |= {f"ema.{k}": v for k, v in self.average.state_dict().items()}
-        save_checkpoint(
-            self.files.checkpoint,
-            self.model,
-            self.optimizer,
-            self.scheduler,
-            self.history,
-            self.identity,
-            step=step,
-            numbers=(numbers or {}) | ({} if scaler is None else {"scaler": scaler.state_dict()}),
-            tensors=tensors,
-        )
+        numbers = (numbers or {}) | ({} if scaler is None else {"scaler": scaler.state_dict()})
+        state = self.model, self.optimizer, self.scheduler, self.history, self.identity
+        save_checkpoint(self.files.checkpoint, *state, step=step, numbers=numbers, tensors=tensors)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

@@ -59,7 +59,7 @@ def evaluate(
 
     Args:
         preprocess: uint8 (B, C, H, W) → network input; default the model's own ``.preprocess``, else ImageNet's.
-        batch_size: images a forward; default 256, and 32 on a CPU, whose caches hold no more (measured: 1.4 times as fast).
+        batch_size: images a forward; default 256, and 32 on a CPU, whose caches hold no more (1.4 times as fast).
 
     Returns:
         :class:`Metrics` with overall accuracy (micro, as the paper reports), mean cross-entropy, recall per class

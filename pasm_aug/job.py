@@ -4,107 +4,138 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pasm_aug.arms import AUGMENTS, default_geometry, make_erase
 from pasm_aug.attack.search import PointSearch
+from pasm_aug.begun import check_folder
 from pasm_aug.cache import PositionCache
-from pasm_aug.files import read_json, write_json
+from pasm_aug.comparison import write_comparison
+from pasm_aug.files import read_json, write_atomic, write_json
 from pasm_aug.opening import about, default_image_size, model_factory, open_model, open_split, plain, say
+from pasm_aug.options_file import write_options
+from pasm_aug.options_run import add_run
+from pasm_aug.options_training import check_training, training_keywords
 from pasm_aug.processes import process_state
 from pasm_aug.report import region_sentence, region_shares, stage_seconds, text_table, verdict, write_report
 from pasm_aug.results import RoundResult, write_rounds
 from pasm_aug.rounds import run_rounds
+from pasm_aug.run_folder import Run, read_run
+from pasm_aug.sums import resealed
 
-HERE_ONLY = ("out", "decoded", "command", "device", "workers", "quiet", "preset", "imports")  # change no result
+# Options that change no result: a run goes on with others of these.
+HERE_ONLY = {"out", "decoded", "command", "device", "workers", "quiet", "preset", "imports"}
+HERE_ONLY |= {"options", "dry_run", "checkpoint_minutes", "tensorboard", "deterministic"}
 
 
 def run(args: argparse.Namespace) -> None:
     """The main job: teacher, PASM, baselines, table, report."""
-    args.image_size = default_image_size(args)
-    args.out = args.out or Path("runs") / args.data
-    baselines = [arm for arm in args.baselines.split(",") if arm and arm != args.augment]
-    for arm in (args.augment, *baselines):
-        make_erase(arm, None, p=args.p, size=args.mask_size, value=args.value)
-    config = {k: plain(v) for k, v in vars(args).items() if k not in HERE_ONLY}
+    names = check_run(args)
+    config = config_of(args)
     begun = check_config(args.out, config)
     started = time.perf_counter()
     splits = {name: open_split(args, name) for name in ("train", "val", "test")}
     stages = {"imports": args.imports, "reading the images": time.perf_counter() - started}
     train_split = splits["train"]
-    info = about(args, train_split)
-    miner = open_model(args.miner, train_split.classes, "--miner") if args.miner else None
-    teacher = open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None
+    options = round_options(args, train_split)
+    if process_state().is_main_process:
+        args.out.mkdir(parents=True, exist_ok=True)
+        check_folder(args.out)
+        with resealed(args.out):
+            write_options(args.out / "run.yaml", args, add_run)
+            if not begun:
+                write_json(args.out / "config.json", config)
     if begun:
         say(f"going on with the run in {args.out}")
-    elif process_state().is_main_process:
-        args.out.mkdir(parents=True, exist_ok=True)
-        write_json(args.out / "config.json", config)
     say(
         f"{args.data}: {len(train_split):,} training, {len(splits['val']):,} validation, {len(splits['test']):,} test "
         f"images of {args.image_size}×{args.image_size}, {len(train_split.classes)} classes → {args.out}"
     )
-    options = {
-        "geometry": default_geometry(),
-        "p": args.p,
-        "size": args.mask_size,
-        "value": args.value,
-        "alpha": args.alpha,
-        "beta": args.beta,
-        "student": args.student,
-        "epochs": args.epochs,
-        "lr": args.lr,
-        "batch_size": args.batch_size,
-        "precision": args.precision,
-        "device": args.device,
-        "workers": args.workers,
-        "seed": args.seed,
-        "progress": not args.quiet,
-        "info": info,
-        "miner": miner,
-        "search": PointSearch(
-            args.search,
-            objective=args.objective,
-            patch=args.mask_size,
-            budget=args.budget,
-            seed=args.seed,
-            device=args.device,
-        ),
-    }
-    arms: dict[str, list[RoundResult]] = {args.augment: []}
-    factory = model_factory(args, len(train_split.classes))
-    for result in run_rounds(
-        factory,
-        splits,
-        out=args.out,
-        teacher=teacher,
-        augment=args.augment,
-        rounds=args.rounds,
-        teacher_training={"epochs": args.teacher_epochs, "lr": args.teacher_lr},
-        **options,
-    ):
-        arms[args.augment].append(result)
-        say(_line(result, train_split))
-    for arm in baselines:
-        arms[arm] = []
-        for result in run_rounds(
-            factory,
-            splits,
-            out=args.out / "baselines" / arm,
-            teacher=arms[args.augment][0],
-            augment=arm,
-            rounds=arms[args.augment][-1].round,
-            **options,
-        ):
-            arms[arm].append(result)
-            if result.round:
-                say(_line(result, train_split))
+    arms: dict[str, list[RoundResult]] = {}
+    for arm, result in run_arms(names, splits, args.out, options):
+        arms.setdefault(arm, []).append(result)
+        if result.round or len(arms) == 1:
+            say(_line(result, train_split))
     if not process_state().is_main_process:
         return
     first, *others = arms.values()
-    write_rounds(args.out / "rounds.csv", first + [r for results in others for r in results if r.round])
-    finish(args.out, arms, train_split, config, stages)
+    with resealed(args.out):
+        write_rounds(args.out / "rounds.csv", first + [r for results in others for r in results if r.round])
+        finish(args.out, arms, train_split, config, stages)
+
+
+def check_run(args: argparse.Namespace) -> list[str]:
+    """Fill in the size of the pictures and the folder; returns the arms, the first of which leads.
+
+    Raises:
+        ValueError: an arm, or an option of the erasing, that cannot be.
+    """
+    check_training(args)
+    args.image_size = default_image_size(args)
+    args.out = args.out or Path("runs") / args.data
+    names = [args.augment, *(arm for arm in args.baselines.split(",") if arm and arm != args.augment)]
+    for arm in names:
+        make_erase(arm, None, p=args.p, size=args.mask_size, value=args.value)
+    return names
+
+
+def config_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that a run's results depend on, as ``config.json`` holds them."""
+    return {k: plain(v) for k, v in vars(args).items() if k not in HERE_ONLY}
+
+
+def round_options(args: argparse.Namespace, dataset: Any) -> dict[str, Any]:
+    """Keywords of :func:`~pasm_aug.rounds.run_rounds`; ``dataset`` is the training split.
+
+    Raises:
+        ValueError: a network that cannot be made or opened, or of other classes.
+    """
+    same = ["p", "value", "alpha", "beta", "student", "rounds", "patience", "margin", "keep_points", "refresh"]
+    same += ["label_smoothing", "tensorboard"]
+    early_stop = {"early_stop": args.early_stop} if args.early_stop else {}
+    return (
+        training_keywords(args)
+        | early_stop
+        | {name: getattr(args, name) for name in same}
+        | {
+            "model": model_factory(args, len(dataset.classes)),
+            "info": about(args, dataset),
+            "teacher": open_model(args.teacher, dataset.classes, "--teacher") if args.teacher else None,
+            "miner": open_model(args.miner, dataset.classes, "--miner") if args.miner else None,
+            "teacher_training": {"epochs": args.teacher_epochs, "lr": args.teacher_lr},
+            "class_weights": None if args.class_weights == "none" else args.class_weights,
+            "geometry": default_geometry(),
+            "size": args.mask_size,
+            "search": PointSearch(
+                args.search,
+                objective=args.objective,
+                patch=args.mask_size,
+                budget=args.budget,
+                seed=args.seed,
+                device=args.device,
+            ),
+        }
+    )
+
+
+def run_arms(
+    names: Sequence[str], splits: Mapping[str, Any], out: Path, options: Mapping[str, Any]
+) -> Iterator[tuple[str, RoundResult]]:
+    """The rounds of the first arm, then as many of each other arm from the same first teacher, as they end.
+
+    Args:
+        options: of :func:`round_options`.
+    """
+    first: list[RoundResult] = []
+    for result in run_rounds(datasets=splits, out=out, augment=names[0], **options):
+        first.append(result)
+        yield names[0], result
+    forked = {"teacher": first[0], "rounds": first[-1].round, "teacher_training": None}
+    for arm in names[1:]:
+        for result in run_rounds(datasets=splits, out=out / "baselines" / arm, augment=arm, **{**options, **forked}):
+            yield arm, result
 
 
 def check_config(out: Path, config: dict[str, Any]) -> bool:
@@ -131,48 +162,51 @@ def finish(
     train_split: Any,
     config: dict[str, Any],
     stages: dict[str, float],
-) -> None:
-    """Table, verdict, budget and report of a finished run."""
+) -> Path:
+    """Table, verdict, budget and report of a finished run; returns the report's path."""
     stage = stages | stage_seconds(arms)
     started = time.perf_counter()
     page = write_report(out, arms, train_split, config=config, seconds=stage, size=config["mask_size"])
     stage["report"] = time.perf_counter() - started
     print(f"\n{text_table(arms)}\n\n{verdict(arms)}\n")
+    if stopped := Run(out, arms).stopped:
+        print(f"Why it stopped: {stopped}\n")
     for name, seconds in stage.items():
         print(f"  {seconds:7.1f} s  {name}")
     print(f"\nreport: {page}")
     if config["data"] == "synthetic":
         print("next, the same on your own pictures in class folders: pasm-aug run --data folder --root DIR")
+    return page
 
 
 def report(args: argparse.Namespace) -> None:
-    """Read a finished run folder and write its report again."""
-    config = read_json(args.out / "config.json")
-    known = argparse.Namespace(
-        **(
-            config
-            | {"quiet": False, "decoded": None, "workers": 0, "root": Path(config["root"]) if config["root"] else None}
-        )
-    )
-    arms = {config["augment"]: _read_rounds(args.out)}
-    for folder in sorted((args.out / "baselines").glob("*")):
-        arms[folder.name] = [arms[config["augment"]][0], *_read_rounds(folder)]
-    if any(r.test is None for results in arms.values() for r in results) or not next(iter(arms.values())):
-        raise ValueError(f"{args.out} holds no finished run: go on with the command that began it")
-    finish(args.out, arms, open_split(known, "train"), config, {})
-
-
-def _read_rounds(folder: Path) -> list[RoundResult]:
-    files = sorted(folder.glob("round-*/result.json"), key=lambda file: int(file.parent.name.split("-")[1]))
-    return [RoundResult.load(file.parent) for file in files]
+    """Write the report of one finished run again, or a page that compares several."""
+    runs = [read_run(folder) for folder in args.runs]
+    if len(runs) > 1:
+        page = args.page or args.runs[0].resolve().parent / "comparison.html"
+        print(f"comparison: {write_comparison(page, runs)}")
+        return
+    run = runs[0]
+    root = run.config["root"] and Path(run.config["root"])
+    known = argparse.Namespace(**(run.config | {"quiet": False, "decoded": None, "workers": 0, "root": root}))
+    try:
+        dataset = open_split(known, "train")
+    except (ValueError, OSError) as error:
+        say(f"the training pictures cannot be opened, so the report goes without them: {error}")
+        dataset = None
+    with resealed(run.folder):
+        page = finish(run.folder, run.arms, dataset, run.config, {})
+    if args.page:
+        write_atomic(args.page, page.read_bytes())
 
 
 def _line(result: RoundResult, dataset: Any) -> str:
     """One finished network, as a line of progress."""
     name = "first teacher" if result.round == 0 else f"{AUGMENTS[result.arm]} · round {result.round}"
     line = f"{name}: train {result.train.accuracy:.1%}, validation {result.val.accuracy:.1%}"
-    if result.round:
-        line += ", better" if result.improved else ", no better"
+    if result.gain_over is not None:
+        over = "the first teacher" if result.gain_over == 0 else f"round {result.gain_over}"
+        line += f", {100 * result.gain:+.1f} points over {over} (standard error {100 * result.gain_error:.1f})"
     positions = Path(result.folder) / "positions.safetensors"
     shares = region_shares(dataset, PositionCache.open(positions)) if positions.exists() else None
     return f"{line}\n  {region_sentence(result.round, shares)}" if shares else line

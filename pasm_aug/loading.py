@@ -141,7 +141,7 @@ def make_loader(
     workers: int = 0,
     areas: bool = False,
 ) -> DataLoader:
-    """A loader of batches: uint8 (B, C, H, W) images, one or two of them, (B,) labels, and :class:`EpochDataset`'s areas."""
+    """A loader of batches: uint8 (B, C, H, W) images, one or two of them, (B,) labels, and ``areas`` if asked."""
     return DataLoader(
         EpochDataset(dataset, transform, seed=sampler.seed, areas=areas),
         batch_sampler=sampler,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +43,8 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows every default, except where there is none to show."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        text = action.help or ""
-        if action.default in (None, False, argparse.SUPPRESS) or "default" in text:
+        text, default = action.help or "", action.default
+        if default is None or default is False or default == argparse.SUPPRESS or "default" in text:
             return text
         return f"{text} (default: %(default)s)"
 
@@ -75,17 +77,51 @@ def fill(text: str) -> str | float:
     return value
 
 
-def _at_least(low: float, kind: type) -> Any:
+def at_least(low: float, kind: type, *, below: float | None = None) -> Any:
+    """Parser of a finite number of ``kind`` in [low, below), or of at least ``low`` without ``below``."""
+    noun = "a whole number" if kind is int else "a number"
+    wanted = f"{noun} of at least {low}" + ("" if below is None else f" and less than {below}")
+
     def parse(text: str) -> Any:
         try:
             value = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"wanted a number of at least {low}, got {text!r}") from None
-        if not value >= low:
-            raise argparse.ArgumentTypeError(f"wanted a number of at least {low}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"wanted {wanted}, got {text!r}") from None
+        if not low <= value < (math.inf if below is None else below):
+            raise argparse.ArgumentTypeError(f"wanted {wanted}, got {text!r}")
         return value
 
     return parse
+
+
+def ratio(text: str) -> float:
+    """A share in 0…1, both ends included."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"wanted a share in 0…1, got {text!r}")
+    return value
+
+
+def decay(text: str) -> float:
+    """A number between 0 and 1, neither of them."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"wanted a number between 0 and 1, such as 0.999, got {text!r}")
+    return value
+
+
+class Switch(argparse.BooleanOptionalAction):
+    """``--name`` and ``--no-name``, so that the command line can also switch off what a file of options switches on."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, *, help: str, default: bool = False) -> None:
+        super().__init__(option_strings, dest, default=default)
+        self.help = help
 
 
 def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> None:
@@ -103,11 +139,11 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> No
         type=Path,
         help="keep the decoded, resized pictures in files there, for sets that do not fit into memory",
     )
-    group.add_argument("--limit", metavar="N", type=_at_least(1, int), help="use at most N images of each split")
+    group.add_argument("--limit", metavar="N", type=at_least(1, int), help="use at most N images of each split")
     group.add_argument(
         "--image-size",
         metavar="S",
-        type=_at_least(8, int),
+        type=at_least(8, int),
         help="images are resized to S×S (default: 48 for the small network, else 224, the paper's)",
     )
     if split:
@@ -152,7 +188,7 @@ def add_search(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument(
         "--budget",
         metavar="F",
-        type=_at_least(4, float),
+        type=at_least(4, float),
         default=20,
         help="what the seeded search may spend on a picture, in forward passes: 20 finds about 96 %% of the best "
         "pixel's drop, 80 about 99 %%",
@@ -175,7 +211,7 @@ def add_erasing(parser: argparse.ArgumentParser) -> None:
         default="point",
         help="; ".join(f"{name}: {text}" for name, text in AUGMENTS.items()),
     )
-    group.add_argument("--p", type=float, default=1.0, help="share of the images erased; the paper erases all")
+    group.add_argument("--p", type=ratio, default=1.0, help="share of the images erased; the paper erases all")
     add_mask_size(group)
     group.add_argument(
         "--value",
@@ -196,33 +232,16 @@ def add_mask_size(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_training(parser: argparse.ArgumentParser, *, epochs: int, lr: float) -> None:
-    group = parser.add_argument_group("training (section IV-B; Eq. 4)")
-    group.add_argument(
-        "--epochs", metavar="E", type=_at_least(1, int), default=epochs, help="epochs; in `run`, of each student"
-    )
-    group.add_argument(
-        "--lr", type=_at_least(0, float), default=lr, help="learning rate, ×0.1 at 60 %% and 85 %% of the epochs"
-    )
-    group.add_argument("--batch-size", metavar="B", type=_at_least(2, int), default=32, help="images a step")
-    group.add_argument("--alpha", type=_at_least(0, float), default=1.0, help="weight of the cross-entropy in Eq. 4")
-    group.add_argument(
-        "--beta",
-        type=_at_least(0, float),
-        default=0.1,
-        help="weight of the distance to the teacher's logits in Eq. 4 (the paper: 0.5, 0.1, 0.01)",
-    )
-
-
-def add_machine(parser: argparse.ArgumentParser) -> None:
+def add_machine(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("machine")
     group.add_argument(
         "--seed",
-        type=_at_least(0, int),
+        metavar="S",
+        type=at_least(0, int),
         default=0,
         help="of weights, order, erasing and search; data splits do not depend on it",
     )
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
-    group.add_argument("--precision", choices=("no", "bf16"), default="no", help="mixed precision in training")
-    group.add_argument("--workers", metavar="W", type=_at_least(0, int), default=0, help="processes that load images")
-    group.add_argument("--quiet", action="store_true", help="no progress bars")
+    group.add_argument("--workers", metavar="W", type=at_least(0, int), default=0, help="processes that load images")
+    group.add_argument("--quiet", action=Switch, help="no progress bars")
+    return group

@@ -52,6 +52,7 @@ def run_rounds(
     student: str = "refine",
     geometry: nn.Module | None = None,
     teacher_training: Mapping[str, Any] | None = None,
+    early_stop: int | None = None,
     tensorboard: bool = False,
     info: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -83,6 +84,7 @@ def run_rounds(
         student: ``"refine"`` starts from the teacher's weights (the paper), ``"scratch"`` from new ones.
         geometry: random transform that student's and teacher's image go through together.
         teacher_training: options of :func:`~pasm_aug.training.train` for the first teacher alone.
+        early_stop: the ``patience`` of :func:`~pasm_aug.training.train`, which here is the rounds'.
         tensorboard: write event files into each round's folder.
         info: what ``model.json`` should say: ``architecture``, ``classes``, ``mean``, ``std``, ``image_size``.
         training: options of :func:`~pasm_aug.training.train` for teacher and students.
@@ -104,13 +106,20 @@ def run_rounds(
         raise ValueError(f"keep_points must be at least 1, got {keep_points}")
     if not 0 <= refresh <= 1:
         raise ValueError(f"refresh must be a difference of probabilities in [0, 1], got {refresh}")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing must be a share in [0, 1], got {label_smoothing}")
+    if isinstance(teacher, RoundResult) and (teacher.round or teacher.val.answers is None):
+        raise ValueError(
+            f"teacher must be round 0 of a run that kept its predictions.csv, got round {teacher.round} of "
+            f"{teacher.folder}: pass the folder itself to start from its network"
+        )
     rule = StopRule(rounds, patience, margin)
     erasing = {"p": p, "size": size, "value": value}
     erase = repr(make_erase(augment, None, **erasing))  # a wrong option must not cost a teacher first
     out, main = Path(out), process_state(training.get("device")).is_main_process
     search = PointSearch(search, seed=seed) if isinstance(search, str) else search
     splits = {name: datasets[name] for name in ("train", "val", "test")}
-    training = {"epochs": 6, "lr": 0.01} | training
+    training = {"epochs": 6, "lr": 0.01, "patience": early_stop} | training
     begun = {
         "augment": augment,
         "erase": erase,
@@ -149,7 +158,8 @@ def run_rounds(
         workers=workers,
         progress=progress,
     )
-    check_folder(out)
+    if main:
+        check_folder(out)
     check_begun(out, begun)
     with CacheLock(out / "rounds", enabled=main, doing="written"):
         best, network = stages.first_teacher()

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 EVENTS = "events.out.tfevents.*"
+
+
+def check_installed() -> None:
+    """Raise a ValueError where the package ``tensorboard`` is missing."""
+    if find_spec("tensorboard") is None:
+        raise ValueError("curves for TensorBoard (--tensorboard) need its package: pip install tensorboard")
 
 
 class EventLog:
@@ -22,10 +29,9 @@ class EventLog:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ValueError("curves for TensorBoard need its package: pip install tensorboard") from error
+        check_installed()
+        from torch.utils.tensorboard import SummaryWriter
+
         for file in Path(folder).glob(EVENTS):
             file.unlink()
         self.writer = SummaryWriter(str(folder))

@@ -121,6 +121,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(words, message, tmp_path, capsys,
         ["run", "--value", "blue"],
         ["run", "--value", "300"],
         ["run", "--pres", "paper"],
+        ["run", "--p", "2"],
+        ["run", "--ema", "1"],
+        ["run", "--lr", "inf"],
+        ["run", "--warmup", "-1"],
+        ["run", "--label-smoothing", "1"],
+        ["run", "--patience", "0"],
+        ["run", "--quiet=yes"],
+        ["run", "--epochs", "2.5"],
+        ["report"],
         ["sing"],
     ],
 )
@@ -148,6 +157,27 @@ def test_help_gives_every_option_a_text():
     for name, command in subparsers.choices.items():
         assert all(action.help for action in command._actions), name
         assert command.format_help()
+
+
+def test_help_gives_every_default_that_is_none_of_nothing_and_no():
+    parser = build_parser()
+    subparsers = next(action for action in parser._actions if action.dest == "command")
+    for name, command in subparsers.choices.items():
+        formatter = command._get_formatter()
+        for action in command._actions:
+            if not (action.default is None or action.default is False or action.default == "==SUPPRESS=="):
+                assert "default" in formatter._get_help_string(action), (name, action.dest)
+
+
+def test_the_choices_of_the_command_line_are_those_of_the_trainer():
+    from pasm_aug.schedule import SCHEDULES
+    from pasm_aug.training import SAMPLING
+
+    parser = build_parser()
+    subparsers = next(action for action in parser._actions if action.dest == "command")
+    for name in ("run", "train"):
+        choices = {action.dest: action.choices for action in subparsers.choices[name]._actions}
+        assert (choices["schedule"], choices["sampling"]) == (SCHEDULES, SAMPLING)
 
 
 def test_help_is_quick_because_it_loads_no_torch():
@@ -270,3 +300,60 @@ def test_every_arm_of_erasing_by_command(finished, tmp_path):
     train = ["train", *QUICK, "--epochs", "1", "--out", str(tmp_path / "t")]
     assert main([*train, "--augment", "cam-region"]) == 2  # whose maps?
     assert main([*train, "--augment", "cam-region", "--teacher", str(finished / "round-0")]) == 0
+
+
+def test_sigterm_of_a_scheduler_is_one_line_and_the_same_command_goes_on(tmp_path):
+    words = ["run", *QUICK, "--teacher-epochs", "2", "--epochs", "1", "--rounds", "1", "--baselines", ""]
+    command = [sys.executable, "-m", "pasm_aug", *words, "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    while process.poll() is None and not (tmp_path / "out" / "round-0").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate()[1].splitlines()[-1] == "pasm-aug: terminated; the same command goes on from here"
+    assert process.returncode == 143
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+
+
+def test_the_options_of_a_run_are_kept_and_run_it_again(finished, tmp_path, capsys):
+    text = (finished / "run.yaml").read_text()
+    assert "# training (section IV-B; Eq. 4)" in text
+    assert main(["run", "--options", str(finished / "run.yaml")]) == 0  # the same folder: nothing is left to do
+    assert "going on with the run" in capsys.readouterr().out
+    assert main(["run", "--options", str(finished / "run.yaml"), "--out", str(tmp_path), "--rounds", "0"]) == 0
+    assert (tmp_path / "config.json").read_text() != (finished / "config.json").read_text()
+    assert "\nrounds: 0\n" in (tmp_path / "run.yaml").read_text()
+    assert "\nepochs: 1\n" in (tmp_path / "run.yaml").read_text()
+
+
+def test_rounds_with_everything_switched_on(tmp_path):
+    words = ["run", *QUICK, "--teacher-epochs", "2", "--epochs", "2", "--baselines", "none", "--patience", "2"]
+    words += ["--margin", "0.5", "--keep-points", "2", "--refresh", "0.05", "--label-smoothing", "0.1"]
+    words += ["--class-weights", "balanced", "--ema", "0.5", "--schedule", "cosine", "--warmup", "1"]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    options = json.loads((tmp_path / "options.json").read_text())
+    assert options["loss"] == [1.0, 0.1, 0.1, "balanced"]
+    assert options["points"] == [2, 0.05]
+    assert options["training"]["schedule"] == "cosine"
+    assert "round" in json.loads((tmp_path / "stop.json").read_text())["reason"]
+    assert "# synthetic, small, point round 1" in (tmp_path / "round-1" / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_under_torchrun_the_error_of_the_process_that_failed_is_shown(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pasm_aug"]
+    words = ["evaluate", "--checkpoint", str(tmp_path / "nowhere"), "--device", "cpu", "--quiet"]
+    done = subprocess.run(
+        [*command, *words], env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=120, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    shown = done.stderr[done.stderr.index("Root Cause") :]
+    assert "nowhere/model.json cannot be read" in shown
+
+
+def test_early_stopping_reaches_the_teacher_and_the_students(tmp_path):
+    words = ["run", *QUICK, "--rounds", "1", "--baselines", "", "--early-stop", "1", "--lr", "1e-9"]
+    assert (
+        main([*words, "--teacher-epochs", "30", "--epochs", "30", "--teacher-lr", "1e-9", "--out", str(tmp_path)]) == 0
+    )
+    for number in (0, 1):
+        assert len((tmp_path / f"round-{number}" / "metrics.csv").read_text().splitlines()) < 30
