@@ -133,7 +133,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
         dest="page",
         metavar="FILE",
         type=Path,
-        help="the page to write (default: report.html in the first DIR)",
+        help="the page to write (default: report.html in DIR; of several, comparison.html beside the first)",
     )
 
 

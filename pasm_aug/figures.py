@@ -1,154 +1,155 @@
-"""The plots of a report, as PNG bytes: accuracy per round, confusion, erased pictures, where the points lie."""
+"""The charts of a report, as PNG bytes: accuracy per round, confusion and its change, gains per class, training curves.
+
+Every chart is as wide as a phone's screen shows legibly; a page sets them beside each other where there is room.
+"""
 
 from __future__ import annotations
 
-import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pasm_aug.arms import AUGMENTS
-from pasm_aug.functional import erase_patch, patch_box, side_in_pixels
-from pasm_aug.loading import to_uint8_tensor
+from pasm_aug.charts import WIDTH, chart, colour, legend, png
+from pasm_aug.difference import Difference
+from pasm_aug.difference import interval as interval
 from pasm_aug.results import RoundResult
 
-NAMED_CLASSES, HEATMAPS = 30, 12  # more would not be readable
-COLOURS = {"point": "#c2410c", "none": "#64748b", "random": "#2563eb", "random-matched": "#0d9488"}
+NAMED_CLASSES, NUMBERED_CLASSES, BARS = 30, 12, 20  # more would not be readable
+SPLITS = {"val": "validation (picks the round)", "test": "test (scored once, at the end)"}
 
 
-def accuracy_figure(arms: dict[str, list[RoundResult]]) -> bytes:
-    """Accuracy on validation and test of every arm over the rounds; the bars are 95 % intervals."""
-    figure = Figure((8.4, 3.4), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
-    for panel, split in zip(axes, ("val", "test"), strict=True):
-        for shift, (arm, results) in enumerate(arms.items()):
-            scored = [r for r in results if getattr(r, split)]
-            accuracy = np.array([getattr(r, split).accuracy for r in scored])
-            half = np.array([interval(getattr(r, split).accuracy, getattr(r, split).count) for r in scored])
-            panel.errorbar(
-                [r.round + 0.06 * (shift - (len(arms) - 1) / 2) for r in scored],
-                accuracy,
-                half,
-                marker="o",
-                markersize=4,
-                capsize=2,
-                linewidth=1.6,
-                elinewidth=0.8,
-                color=COLOURS.get(arm),
-                label=AUGMENTS.get(arm, arm),
-            )
-        panel.set_title({"val": "validation (picks the round)", "test": "test (scored once, at the end)"}[split])
-        panel.set_xlabel("round (0 = first teacher)")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        panel.grid(alpha=0.25)
-        panel.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("accuracy")
-    axes[0].legend(fontsize=8, frameon=False)
-    return _png(figure)
+def accuracy_figure(arms: Mapping[str, list[RoundResult]], split: str, names: Mapping[str, str] = AUGMENTS) -> bytes:
+    """Accuracy of every arm on ``"val"`` or ``"test"`` over the rounds; the bars are 95 % intervals."""
+    figure, panel = chart(SPLITS[split], "accuracy", 3.3)
+    for shift, (arm, results) in enumerate(arms.items()):
+        scored = [r for r in results if getattr(r, split)]
+        panel.errorbar(
+            [r.round + 0.06 * (shift - (len(arms) - 1) / 2) for r in scored],
+            [getattr(r, split).accuracy for r in scored],
+            [interval(getattr(r, split).accuracy, getattr(r, split).count) for r in scored],
+            marker="o",
+            markersize=4,
+            capsize=2,
+            linewidth=1.6,
+            elinewidth=0.8,
+            color=colour(arm, shift),
+            label=names.get(arm, arm),
+        )
+    panel.set_xlabel("round (0 = first teacher)")
+    panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+    legend(figure)
+    return png(figure)
+
+
+def curves_figure(
+    arms: Mapping[str, Sequence[Sequence[Mapping[str, float]]]],
+    column: str,
+    title: str,
+    names: Mapping[str, str] = AUGMENTS,
+) -> bytes:
+    """One column of the rows of ``metrics.csv`` over the epochs of all rounds, one line an arm, a gap between rounds.
+
+    Args:
+        arms: for each arm the tables of its rounds, teacher first.
+    """
+    figure, panel = chart(title, "", 3.0)
+    for number, (arm, tables) in enumerate(arms.items()):
+        x: list[float] = []
+        y: list[float] = []
+        for start, rows in zip(np.cumsum([0, *map(len, tables)]), tables, strict=False):
+            x += [*(start + 1 + epoch for epoch in range(len(rows))), float(start + len(rows))]
+            y += [*(row.get(column, np.nan) for row in rows), np.nan]
+        panel.plot(x, y, marker=".", markersize=4, linewidth=1.4, color=colour(arm, number), label=names.get(arm, arm))
+    panel.set_xlabel("epoch; a gap: a new round begins")
+    if column == "erased_share":
+        panel.set_ylim(0, 1.1 * panel.get_ylim()[1])
+    if column != "loss":
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+    legend(figure)
+    return png(figure)
 
 
 def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str]) -> bytes:
     """Confusion matrices side by side, each row in percent of its true class."""
-    size = min(max(3.2, 0.55 * len(classes)), 9.0)
-    figure = Figure((size * len(matrices) + 0.6, size + 0.5), layout="constrained")
-    for panel, (title, matrix) in zip(
-        figure.subplots(1, len(matrices), squeeze=False)[0], matrices.items(), strict=True
-    ):
-        counts = np.asarray(matrix, dtype=float)
-        share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        if len(classes) <= 12:
-            for (row, column), value in np.ndenumerate(share):
+    figure, panels = _squares(len(matrices), len(classes))
+    for panel, (title, matrix) in zip(panels, matrices.items(), strict=True):
+        share = _shares(matrix)
+        panel.imshow(share, cmap="Blues", vmin=0, vmax=100)
+        _label(panel, classes, share, "", 60)
+        panel.set_title(textwrap.fill(title, 48), fontsize=10)
+    return png(figure)
+
+
+def change_figure(
+    before: Sequence[Sequence[int]], after: Sequence[Sequence[int]], classes: Sequence[str], title: str = "change"
+) -> bytes:
+    """What changed between two confusion matrices, in points; blue is better, red is worse, wherever it stands."""
+    figure, panels = _squares(1, len(classes))
+    change = _shares(after) - _shares(before)
+    better = np.where(np.eye(len(change), dtype=bool), change, -change)
+    scale = max(5.0, float(np.nanmax(np.abs(change), initial=0.0)))
+    panels[0].imshow(better, cmap="RdBu", vmin=-scale, vmax=scale)
+    _label(panels[0], classes, change, "+", 0.65 * scale)
+    panels[0].set_title(title, fontsize=10)
+    return png(figure)
+
+
+def gains_figure(classes: Sequence[str], gains: Sequence[Difference | None], title: str) -> bytes:
+    """Gain of each class with its 95 % interval; of many classes, the 20 that changed most."""
+    order = sorted((i for i, gain in enumerate(gains) if gain), key=lambda i: -abs(gains[i].points))  # type: ignore[union-attr]
+    order = sorted(order[:BARS])
+    shown = [gains[i] for i in order]
+    figure, panel = chart(title, "", 0.9 + 0.28 * len(order))
+    panel.barh(
+        range(len(order)),
+        [g.points for g in shown if g],
+        xerr=[g.half for g in shown if g],
+        color=["#2166ac" if g.points >= 0 else "#b2182b" for g in shown if g],
+        error_kw={"elinewidth": 1.0, "capsize": 2.5, "ecolor": "k"},
+    )
+    panel.axvline(0, color="#475569", linewidth=0.8)
+    panel.set_yticks(range(len(order)), [classes[i] for i in order], fontsize=9)
+    panel.invert_yaxis()
+    panel.set_xlabel("points of accuracy, with 95 % interval")
+    panel.xaxis.set_major_locator(MaxNLocator(7))
+    return png(figure)
+
+
+def _squares(count: int, classes: int) -> tuple[Figure, Any]:
+    size = min(max(WIDTH - 0.6, 0.55 * classes), 9.0)
+    figure = Figure((size * count + 0.6, size + 0.5), layout="constrained")
+    return figure, figure.subplots(1, count, squeeze=False)[0]
+
+
+def _shares(matrix: Sequence[Sequence[int]]) -> np.ndarray:
+    """Percent of each row; NaN in the row of a class without a picture."""
+    counts = np.asarray(matrix, dtype=float)
+    total = counts.sum(1, keepdims=True)
+    return 100 * np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
+
+
+def _label(panel: Any, classes: Sequence[str], values: np.ndarray, sign: str, dark: float) -> None:
+    panel.set_facecolor("#e2e8f0")  # of a class without a picture
+    if len(classes) <= NUMBERED_CLASSES:
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                ink = "w" if abs(value) > dark else "k"
                 panel.text(
                     column,
                     row,
-                    f"{100 * value:.0f}",
+                    f"{round(value):{sign if round(value) else ''}}",
                     ha="center",
                     va="center",
-                    fontsize=7,
-                    color="w" if value > 0.6 else "k",
+                    fontsize=8,
+                    color=ink,
                 )
-        if len(classes) <= NAMED_CLASSES:
-            panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
-            panel.set_yticks(range(len(classes)), classes, fontsize=8)
-        panel.set_title(title, fontsize=10)
-        panel.set_xlabel("predicted, % of the true class", fontsize=8)
-    return _png(figure)
-
-
-def gallery_figure(dataset: Any, indices: Sequence[int], rounds: dict[int, Any], size: float | int) -> bytes:
-    """Rows of pictures: as they are, then erased at each round's mined point; p is the teacher's, before → after.
-
-    ``rounds`` maps a round to its PositionCache; p is the true class's probability before and after the *one pixel*.
-    """
-    figure = Figure((1.3 * len(indices), 1.55 * (1 + len(rounds))), layout="constrained")
-    panels = figure.subplots(1 + len(rounds), len(indices), squeeze=False)
-    for column, index in enumerate(indices):
-        image, label = dataset[index]
-        image = to_uint8_tensor(image)
-        _show(panels[0][column], image, dataset.classes[label] if dataset.classes else str(label))
-        for row, (_number, cache) in enumerate(rounds.items(), 1):
-            found = cache.lookup(indices=np.array([index]))
-            if not found.hit[0]:
-                _show(panels[row][column], image, "not mined")
-                continue
-            height, width = image.shape[1:]
-            pixels = side_in_pixels(size, min(height, width))
-            box = patch_box(int(found.xy[0, 0, 0]), int(found.xy[0, 0, 1]), pixels, width, height)
-            erased = erase_patch(image, box, found.colour[0, 0].tolist())
-            _show(panels[row][column], erased, f"p {found.p_clean[0]:.2f} → {found.p_point[0, 0]:.2f}")
-    for row, name in enumerate(["as it is", *(f"round {number}" for number in rounds)]):
-        panels[row][0].set_ylabel(name, fontsize=9)
-    return _png(figure)
-
-
-def heatmap_figure(dataset: Any, cache: Any) -> bytes:
-    """Where the mined points of each class (the first 12) lie, over the mean picture of the class."""
-    classes = [c for c in range(len(dataset.classes)) if np.any(dataset.labels == c)][:HEATMAPS]
-    columns = min(4, len(classes))
-    rows = -(-len(classes) // columns)
-    figure = Figure((2.1 * columns, 2.2 * rows + 0.2), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel in panels:
-        panel.axis("off")
-    for panel, label in zip(panels, classes, strict=False):
-        indices = np.flatnonzero(dataset.labels == label)
-        found = cache.lookup(indices=indices)
-        pictures = [to_uint8_tensor(dataset[int(i)][0]).float().mean(0).numpy() for i in indices[:300]]
-        pictures = [picture for picture in pictures if picture.shape == pictures[0].shape]
-        height, width = pictures[0].shape
-        xy = found.xy[found.hit][:, 0]
-        density = np.histogram2d(xy[:, 1], xy[:, 0], bins=16, range=[[0, height], [0, width]])[0]
-        panel.imshow(np.mean(pictures, axis=0), cmap="gray", extent=(0, width, height, 0))
-        panel.imshow(
-            density, cmap="inferno", alpha=0.55, extent=(0, width, height, 0), interpolation="bilinear", vmin=0
-        )
-        panel.set_title(f"{dataset.classes[label]} ({len(xy)})", fontsize=9)
-    return _png(figure)
-
-
-def interval(accuracy: float, count: int) -> float:
-    """Half the width of the 95 % interval of an accuracy measured on ``count`` pictures (normal approximation)."""
-    return 1.96 * float(np.sqrt(max(accuracy * (1 - accuracy), 1e-9) / count))
-
-
-def _show(panel: Any, image: Any, title: str) -> None:
-    array = image.permute(1, 2, 0).numpy()
-    panel.imshow(
-        array if array.shape[2] == 3 else array[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest"
-    )
-    panel.set_title(title, fontsize=8)
-    panel.set_xticks([])
-    panel.set_yticks([])
-
-
-def _png(figure: Figure) -> bytes:
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    return buffer.getvalue()
+    if len(classes) <= NAMED_CLASSES:
+        panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
+        panel.set_yticks(range(len(classes)), classes, fontsize=8)
+    panel.set_ylabel("true class", fontsize=8)
+    panel.set_xlabel("predicted class", fontsize=8)

@@ -1,21 +1,42 @@
-"""The outcome of a run in a table and in plain sentences, whichever way it fell."""
+"""The outcome of a run in tables and in plain sentences, whichever way it fell."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
 
 from pasm_aug.arms import AUGMENTS
+from pasm_aug.difference import Difference, difference, interval
 from pasm_aug.evaluation import Metrics
-from pasm_aug.figures import interval
 from pasm_aug.results import RoundResult, best_round
 
 FITTED = 0.98  # share of its training data that a teacher should have right before hard erasing can help
 
+Arms = Mapping[str, list[RoundResult]]
 
-def table_rows(arms: Mapping[str, list[RoundResult]]) -> list[tuple[str, ...]]:
+
+def arm_name(arm: str) -> str:
+    """An arm in a word or two."""
+    return AUGMENTS.get(arm, arm).split(":")[0]
+
+
+def network_name(result: RoundResult) -> str:
+    """A network of a run, for people."""
+    return f"{arm_name(result.arm)}, round {result.round}" if result.round else "first teacher"
+
+
+def main_arm(arms: Arms) -> str:
+    """The arm that the report is about: the method's own, or the first."""
+    return "point" if "point" in arms else next(iter(arms))
+
+
+def arms_sentence(arms: Arms) -> str:
+    """The arms, for people."""
+    main = main_arm(arms)
+    others = ", ".join(arm_name(arm) for arm in arms if arm != main)
+    return f"{arm_name(main)}, compared with {others}" if others else arm_name(main)
+
+
+def table_rows(arms: Arms) -> list[tuple[str, ...]]:
     """(arm, round, training, validation, test, note) of every network, for the terminal and for the page."""
     rows = []
     for arm, results in arms.items():
@@ -25,13 +46,38 @@ def table_rows(arms: Mapping[str, list[RoundResult]]) -> list[tuple[str, ...]]:
                 continue  # all arms fork from the one first teacher
             name = "first teacher" if r.round == 0 else AUGMENTS.get(arm, arm)
             note = "◀ picked by validation" if r is chosen and len(results) > 1 else ""
-            rows.append(
-                (name, str(r.round), *(_percent(getattr(r, split)) for split in ("train", "val", "test")), note)
-            )
+            rows.append((name, str(r.round), *(percent(getattr(r, split)) for split in ("train", "val", "test")), note))
     return rows
 
 
-def text_table(arms: Mapping[str, list[RoundResult]]) -> str:
+def gain_rows(arms: Arms) -> list[tuple[str, ...]]:
+    """(network over another, gain on validation, on test, what that means, pictures won and lost), for the page.
+
+    Every student of the main arm against the round that it had to beat, then the picked round against the first
+    teacher and against the picked rounds of the other arms.
+    """
+    main = arms[main_arm(arms)]
+    rounds, picked = {r.round: r for r in main}, best_round(main)
+    over = {r.round: r.teacher_round if r.gain_over is None else r.gain_over for r in main}
+    pairs = [(r, rounds[before]) for r in main if r.round and (before := over[r.round]) in rounds]
+    rivals = [best_round(results) for arm, results in arms.items() if arm != main_arm(arms)]
+    pairs += [(picked, rival) for rival in (main[0], *rivals) if rival is not picked and (picked, rival) not in pairs]
+    return [_gain_row(after, before) for after, before in pairs]
+
+
+def _gain_row(after: RoundResult, before: RoundResult) -> tuple[str, ...]:
+    test = difference(before.test, after.test) if before.test and after.test else None
+    paired, same_arm = test and test.paired, before.arm == after.arm
+    return (
+        f"{network_name(after)} over " + (f"round {before.round}" if same_arm else network_name(before)),
+        str(difference(before.val, after.val)),
+        str(test) if test else "–",
+        test.word if test else "–",
+        f"{paired.won:,} / {paired.lost:,}" if paired else "–",
+    )
+
+
+def text_table(arms: Arms) -> str:
     """The table as aligned text: accuracies in percent, test with its 95 % interval."""
     rows = [("arm", "round", "train", "val", "test", ""), *table_rows(arms)]
     widths = [max(len(row[i]) for row in rows) for i in range(6)]
@@ -42,8 +88,13 @@ def text_table(arms: Mapping[str, list[RoundResult]]) -> str:
     return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])
 
 
-def verdict(arms: Mapping[str, list[RoundResult]]) -> str:
+def verdict(arms: Arms) -> str:
     """The outcome in plain sentences, whichever way it fell."""
+    return " ".join(verdict_sentences(arms))
+
+
+def verdict_sentences(arms: Arms) -> list[str]:
+    """The sentences of :func:`verdict`."""
     first = next(iter(arms.values()))[0]
     lines = []
     if first.train.accuracy < FITTED:
@@ -51,33 +102,17 @@ def verdict(arms: Mapping[str, list[RoundResult]]) -> str:
             f"The first teacher has only {first.train.accuracy:.1%} of its training data right: it has not fitted them "
             f"(at least {FITTED:.0%}), and hard erasing tends to help only then. Train it longer (--teacher-epochs)."
         )
-    picked = {arm: best_round(results) for arm, results in arms.items()}
-    if "point" in picked and picked["point"].test and first.test:
-        point, rivals = picked.pop("point"), picked
-        assert point.test is not None
-        if point.round:
-            lines.append(
-                f"PASM (round {point.round}) has {point.test.accuracy:.1%} of the test pictures right, the first "
-                f"teacher {first.test.accuracy:.1%}."
-            )
-        else:
-            last = arms["point"][-1]
-            assert last.test is not None
-            lines.append(
-                f"No round of PASM improved on the first teacher's validation accuracy, so the first teacher stays: "
-                f"{first.test.accuracy:.1%} of the test pictures right (PASM's round {last.round}: "
-                f"{last.test.accuracy:.1%})."
-            )
+    main = main_arm(arms)
+    picked, last = best_round(arms[main]), arms[main][-1]
+    if picked.test and first.test and last.test:
+        lines.append(_against_first(first, picked, last, arm_name(main)))
+        rivals = {arm: best_round(results) for arm, results in arms.items() if arm != main}
         for arm, rival in rivals.items():
-            if rival.test is None:
-                continue
-            gain = point.test.accuracy - rival.test.accuracy
-            noise = float(np.hypot(interval(*_of(point.test)), interval(*_of(rival.test))))
-            word = "inside the noise" if abs(gain) < noise else ("a clear gain" if gain > 0 else "a clear loss")
-            lines.append(
-                f"Against {AUGMENTS[arm]} with the same budget (round {rival.round}: {rival.test.accuracy:.1%}): "
-                f"{100 * gain:+.1f} points, {word} (±{100 * noise:.1f})."
-            )
+            if rival.test is not None:
+                lines.append(
+                    f"Against {AUGMENTS.get(arm, arm)} with the same budget (round {rival.round}: "
+                    f"{rival.test.accuracy:.1%}): {_in_points(difference(rival.test, picked.test))}."
+                )
     apart = {name: best for name, best in {"the first teacher": first, **_picked(arms)}.items() if best.apart}
     if apart and first.test and first.apart:
         said = ", ".join(f"{name} {best.apart.accuracy:.1%}" for name, best in apart.items() if best.apart)
@@ -85,15 +120,39 @@ def verdict(arms: Mapping[str, list[RoundResult]]) -> str:
             f"{first.test.count - first.apart.count:,} of the {first.test.count:,} test pictures also stand in the "
             f"training data; of the others right: {said}."
         )
-    return " ".join(lines)
+    return lines
 
 
-def _picked(arms: Mapping[str, list[RoundResult]]) -> dict[str, RoundResult]:
+def _against_first(first: RoundResult, picked: RoundResult, last: RoundResult, name: str) -> str:
+    """One sentence on the arm ``name``; all three have been scored on the test split."""
+    assert first.test
+    assert picked.test
+    assert last.test
+    if picked.round:
+        gain = difference(first.test, picked.test)
+        return (
+            f"{name[:1].upper()}{name[1:]} (round {picked.round}) has {picked.test.accuracy:.1%} of the test pictures "
+            f"right, the first teacher {first.test.accuracy:.1%}{': ' + _in_points(gain) if gain.paired else ''}."
+        )
+    if last is first:
+        return f"Only the first teacher was trained: {first.test.accuracy:.1%} of the test pictures right."
+    return (
+        f"No round of {name} improved on the first teacher's validation accuracy, so the first teacher stays: "
+        f"{first.test.accuracy:.1%} of the test pictures right ({name}'s round {last.round}: {last.test.accuracy:.1%})."
+    )
+
+
+def _in_points(gain: Difference) -> str:
+    same = ", on the same pictures" if gain.paired else ""
+    return f"{gain.points:+.1f} points, {gain.word} (±{gain.half:.1f}{same})"
+
+
+def _picked(arms: Arms) -> dict[str, RoundResult]:
     """Each arm's name, and the round that validation picked."""
-    return {AUGMENTS.get(arm, arm).split(":")[0]: best_round(results) for arm, results in arms.items()}
+    return {arm_name(arm): best_round(results) for arm, results in arms.items()}
 
 
-def stage_seconds(arms: Mapping[str, list[RoundResult]]) -> dict[str, float]:
+def stage_seconds(arms: Arms) -> dict[str, float]:
     """Seconds of mining and of training (scoring included), summed over the rounds of each arm."""
     seconds: dict[str, float] = {}
     for number, results in enumerate(arms.values()):
@@ -101,17 +160,22 @@ def stage_seconds(arms: Mapping[str, list[RoundResult]]) -> dict[str, float]:
             if r.arm == "teacher" and number:
                 continue  # the same first teacher again
             for kind, value in r.seconds.items():
-                name = "first teacher" if r.arm == "teacher" else AUGMENTS[r.arm]
+                name = "first teacher" if r.arm == "teacher" else AUGMENTS.get(r.arm, r.arm)
                 stage = f"{name}: {kind}"
                 seconds[stage] = seconds.get(stage, 0.0) + value
     return seconds
 
 
-def _of(scores: Metrics) -> tuple[float, int]:
-    return scores.accuracy, scores.count
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
 
 
-def _percent(scores: Any) -> str:
+def percent(scores: Metrics | None) -> str:
+    """An accuracy in percent with its 95 % interval."""
     if scores is None:
         return "–"
     return f"{100 * scores.accuracy:.1f} ±{100 * interval(scores.accuracy, scores.count):.1f}"

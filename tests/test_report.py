@@ -22,6 +22,8 @@ from pasm_aug.report import (
     write_report,
 )
 from pasm_aug.results import RoundResult
+from tests.made_runs import made_run
+from tests.shapes import Shapes
 
 
 def scores(accuracy, count=1000):
@@ -126,14 +128,16 @@ def test_a_data_set_of_a_thousand_classes_gets_figures_of_a_sane_size(tmp_path):
 class Pictures(HTMLParser):
     def __init__(self):
         super().__init__()
-        self.sources, self.outside = [], []
+        self.sources, self.outside, self.anchors, self.names = [], [], [], []
 
     def handle_starttag(self, tag, attrs):
         values = dict(attrs)
         if tag == "img":
             self.sources.append(values["src"])
             assert values["alt"]
-        self.outside += [v for k, v in attrs if k in ("href", "src") and not v.startswith("data:")]
+        self.outside += [v for k, v in attrs if k in ("href", "src") and not v.startswith(("data:", "#"))]
+        self.anchors += [v[1:] for k, v in attrs if k == "href" and v.startswith("#")]
+        self.names += [v for k, v in attrs if k == "id"]
 
 
 def test_the_page_holds_its_pictures_and_needs_nothing_else(tmp_path, arms):
@@ -146,12 +150,99 @@ def test_the_page_holds_its_pictures_and_needs_nothing_else(tmp_path, arms):
     page = Pictures()
     page.feed(text)
     assert page.outside == []
-    assert len(page.sources) == 4  # accuracy, gallery, heat map, confusion
+    assert (
+        page.anchors == page.names == ["accuracy", "classes", "gallery", "positions", "movement", "costs", "settings"]
+    )
+    names = {"accuracy-test.png", "accuracy-validation.png", "confusion-before.png", "confusion-after.png"}
+    names |= {"confusion-change.png", "class-gains.png", "gallery-1.jpg", "gallery-2.jpg", "gallery-drop-1.jpg"}
+    names |= {"gallery-drop-2.jpg", "heatmap-round-1.jpg", "confidence.png"}
+    assert {file.name for file in (tmp_path / "figures").iterdir()} == names
+    assert len(page.sources) == len(names)
     for source in page.sources:
         picture = PIL.Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
         assert min(picture.size) > 200
     assert "data=&lt;b&gt;" in text
     assert "times chance" in text
     assert not re.search(r"https?://", text)
-    names = {"accuracy.png", "gallery.png", "heatmap-round-1.png", "confusion.png"}
-    assert {file.name for file in (tmp_path / "figures").iterdir()} == names
+
+
+DATA = Shapes(30)
+
+
+def report_of(run, data=DATA):
+    """The text of a run's report, all of whose parts were made."""
+    path = write_report(run.folder, run.arms, data, config=run.config, seconds=stage_seconds(run.arms), size=31 / 224)
+    return path.read_text()
+
+
+def sections(text):
+    page = Pictures()
+    page.feed(text)
+    return page.names
+
+
+ALL = ["accuracy", "classes", "gallery", "positions", "movement", "training", "costs", "settings"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"arm": "cam-peak", "baselines": ()}, ALL),
+        ({"arm": "cam-region", "rounds": 1, "baselines": ()}, [name for name in ALL if name != "movement"]),
+        ({"arm": "none", "baselines": ()}, ["accuracy", "classes", "training", "costs", "settings"]),
+        ({"rounds": 0, "baselines": ()}, ["accuracy", "classes", "training", "costs", "settings"]),
+        ({"known": False, "test_labels": [0, 2] * 9, "rounds": 1}, ALL),
+    ],
+    ids=["peak of the map", "region of the map", "no erasing", "no round", "older folder, a class without a picture"],
+)
+def test_a_report_is_made_of_whatever_a_run_left(tmp_path, options, parts):
+    run = made_run(tmp_path, DATA, **options)
+    text = report_of(run)
+    assert sections(text) == parts
+    assert "could not be made" not in text
+    assert ("Every round was run." in text) == options.get("known", True)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_hundred_classes_and_eight_rounds_stay_light(tmp_path):
+    class Many:
+        """200 noisy pictures of 96×96 in a hundred classes."""
+
+        labels, classes = np.arange(200) % 100, [f"class {n}" for n in range(100)]
+
+        def __len__(self):
+            return 200
+
+        def __getitem__(self, index):
+            pixels = np.random.default_rng(index).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+            return PIL.Image.fromarray(pixels), int(self.labels[index])
+
+    run = made_run(tmp_path, Many(), rounds=8, baselines=(), side=96, channels=3)
+    text = report_of(run, Many())
+    assert sections(text) == ALL
+    assert len(text) < 3_000_000
+    assert text.count("data:image/jpeg") == 4 + 4 + 1  # 16 pictures by four; four rounds' maps; arrows
+
+
+def test_a_damaged_file_costs_its_own_part_and_is_named(tmp_path):
+    run = made_run(tmp_path, DATA, baselines=(), rounds=1)
+    (tmp_path / "round-1" / "metrics.csv").write_text("epoch,loss\n1,much\n")
+    positions = tmp_path / "round-1" / "positions.safetensors"
+    positions.write_bytes(positions.read_bytes()[:-9])
+    (tmp_path / "stop.json").write_text("{")
+    with pytest.warns(UserWarning, match=r"metrics\.csv is damaged"):
+        text = report_of(run)
+    assert sections(text) == ["accuracy", "classes", "training", "costs", "settings"]
+    for file in ("metrics.csv is damaged", "positions.safetensors", "stop.json is damaged"):
+        assert file in text
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_its_pictures_a_run_is_reported_all_the_same(tmp_path):
+    text = report_of(made_run(tmp_path, DATA, baselines=()), None)
+    assert sections(text) == ["accuracy", "classes", "movement", "training", "costs", "settings"]
+    assert "no galleries" in text
+    assert "square taken for" in text or "cross taken for" in text  # names from model.json
+    for fact in ("30 training, 30 validation, 30 test", ">PASM<", "Every round was run.", "PASM, round 2 over round 1"):
+        assert fact in text

@@ -1,0 +1,71 @@
+"""The difference of two networks on a split, in points, with its interval and a word for what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pasm_aug.evaluation import Metrics
+from pasm_aug.gain import Gain, paired_gain
+
+Z95 = 1.96  # standard errors to either side of an estimate: its 95 % interval
+
+
+def interval(accuracy: float, count: int) -> float:
+    """Half the width of the 95 % interval of an accuracy measured on ``count`` pictures (normal approximation)."""
+    return Z95 * float(np.sqrt(max(accuracy * (1 - accuracy), 1e-9) / count))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better the second network is, in points of accuracy.
+
+    Attributes:
+        points: accuracy of the second minus that of the first, in [-100, 100].
+        half: half the width of its 95 % interval.
+        paired: both networks' answers to the same pictures, where they are known; the interval is far narrower then.
+    """
+
+    points: float
+    half: float
+    paired: Gain | None = None
+
+    @property
+    def word(self) -> str:
+        """What it means."""
+        if abs(self.points) < self.half:
+            return "inside the noise"
+        return "a clear gain" if self.points > 0 else "a clear loss"
+
+    def __str__(self) -> str:
+        return f"{self.points:+.1f} ±{self.half:.1f}"
+
+
+def difference(before: Metrics, after: Metrics) -> Difference:
+    """Compare two networks on a split, picture by picture where both tell their answers."""
+    if before.answers is not None and after.answers is not None and np.array_equal(before.answers[0], after.answers[0]):
+        paired = paired_gain(before.answers, after.answers)
+        return Difference(100 * paired.gain, 100 * Z95 * paired.error, paired)
+    noise = float(np.hypot(interval(before.accuracy, before.count), interval(after.accuracy, after.count)))
+    return Difference(100 * (after.accuracy - before.accuracy), 100 * noise)
+
+
+def class_differences(before: Metrics, after: Metrics) -> list[Difference | None]:
+    """:func:`difference` within each class; ``None`` for a class without a picture."""
+    found: list[Difference | None] = []
+    counts = np.asarray(after.confusion).sum(1)
+    for label, count in enumerate(counts.tolist()):
+        parts = [
+            Metrics(
+                accuracy=m.per_class[label] or 0.0,
+                loss=0.0,
+                per_class=[],
+                confusion=[],
+                count=count,
+                answers=None if m.answers is None else m.answers[:, m.answers[0] == label],
+            )
+            for m in (before, after)
+        ]
+        found.append(difference(*parts) if count else None)
+    return found

@@ -1,0 +1,118 @@
+"""The sections of a report on the points: what was erased, where the points lie, how they moved."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pasm_aug.functional import side_in_pixels
+from pasm_aug.gallery import drop_picks, gallery_figures, gallery_picks, spread
+from pasm_aug.maps import arrow_figure, confidence_figure, distance_figure, heatmap_figures, overall_mean
+from pasm_aug.movement import movements
+from pasm_aug.outcome import main_arm
+from pasm_aug.page import grid, heading, paragraph, table
+from pasm_aug.regions import region_sentence, region_shares
+from pasm_aug.sections import Report
+
+
+def gallery(report: Report) -> list[str]:
+    """Training pictures and what each round erased in them."""
+    shown, arm = spread(report.points), main_arm(report.run.arms)
+    if not shown or report.dataset is None:
+        return []
+    text = "Training pictures as they are, and as each round erased them"
+    if arm == "random-matched":
+        text = "Training pictures as they are, and with the square at the mined point; this arm erases it elsewhere"
+    if len(shown) < len(report.points):
+        text += f" ({len(shown)} of the {len(report.points)} rounds)"
+    text += ", in the colour found. p: the teacher's probability of the true class before and after changing one pixel."
+    if arm != "point":
+        text = text.partition(", in the colour")[0] + "."
+    picks = gallery_picks(np.asarray(report.dataset.labels))
+    parts = [paragraph(text, "note"), heading("Pictures of every class")]
+    parts += [_gallery(report, "gallery", picks, "A picture of each class, whole and erased in each round.")]
+    drops = drop_picks(np.asarray(report.dataset.labels), report.points, but=picks)
+    if drops:
+        parts.append(heading("Where one pixel hurt the teacher most"))
+        parts.append(_gallery(report, "gallery-drop", drops, "The pictures with the greatest drop, whole and erased."))
+    return parts
+
+
+def _gallery(report: Report, name: str, picks: list[int], caption: str) -> str:
+    pngs = gallery_figures(report.dataset, picks, spread(report.points), report.size)
+    return grid(report.draw(f"{name}-{n}", data, caption) for n, data in enumerate(pngs, 1))
+
+
+def positions(report: Report) -> list[str]:
+    """Where the points lie in each class and round."""
+    if not report.points or report.dataset is None:
+        return []
+    shown = spread(report.points)
+    maps = heatmap_figures(report.dataset, shown, report.means)
+    parts = []
+    for points in shown if main_arm(report.run.arms) != "cam-region" else ():
+        if shares := region_shares(report.dataset, points.used):
+            parts.append(paragraph(region_sentence(points.round, shares)))
+    return [
+        *parts,
+        grid(
+            report.draw(
+                f"heatmap-round-{number}",
+                data,
+                f"Round {number}: where the points of each class lie, over its mean picture (how many). "
+                "All rounds have one scale.",
+            )
+            for number, data in maps.items()
+        ),
+    ]
+
+
+def movement(report: Report) -> list[str]:
+    """How the points moved from round to round, and how sure the teachers were."""
+    parts, charts = [], []
+    moved = movements(report.points)
+    teachers = {r.round: r.teacher_round for r in report.points}
+    if moved:
+        mean = overall_mean(report.means) if report.dataset is not None else None
+        side = side_of(report.size, mean)
+        rows = [
+            (
+                f"{m.before} → {m.after}" + (", same teacher" if teachers[m.before] == teachers[m.after] else ""),
+                f"{m.stayed:.0%}",
+                f"{m.within(side):.0%}" if side else "–",
+                f"{np.median(m.distance):.1f}",
+                f"{np.median(m.chance):.1f}",
+            )
+            for m in moved
+        ]
+        head = ("rounds", "same pixel", "less than the square's side", "median distance", "different pictures")
+        caption = "Distance between the points of two rounds in the same picture, in pixels; last: by chance alone."
+        parts.append(table(head, rows, caption=caption))
+        charts.append(report.draw("movement", distance_figure(moved), "How far the points moved between rounds."))
+        last = next((m for m in reversed(moved) if m.stayed < 1), None)
+        if mean is not None and last is not None:
+            text = f"Mean movement from each part of the picture, round {last.before} to {last.after}."
+            charts.append(report.draw("movement-map", arrow_figure(last, mean), text))
+    sure = {
+        r.round: (found.p_clean[found.hit], found.p_point[found.hit, 0], r.teacher_round)
+        for r in report.points
+        if (found := r.mined_points()) is not None and found.hit.any()
+    }
+    if sure:
+        plot = confidence_figure({number: (clean, point) for number, (clean, point, _) in sure.items()})
+        text = "The teacher's probability of the true class on training pictures: median, quartiles, 5 % and 95 %."
+        charts.append(report.draw("confidence", plot, text))
+        rows = [
+            (str(n), str(teacher), f"{clean.mean():.3f}", f"{point.mean():.3f}", f"{(clean - point).mean():.3f}")
+            for n, (clean, point, teacher) in sure.items()
+        ]
+        head = ("round", "its teacher: round", "before", "after", "drop")
+        caption = "Mean probability of the true class on training pictures, before and after changing one pixel."
+        parts.append(table(head, rows, caption=caption))
+    return [*parts, grid(charts)] if parts else []
+
+
+def side_of(size: float | int, picture: np.ndarray | None) -> int | None:
+    """Pixels of the square's side, where that can be told."""
+    if isinstance(size, int):
+        return size
+    return None if picture is None else side_in_pixels(size, min(picture.shape))

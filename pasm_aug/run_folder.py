@@ -1,0 +1,101 @@
+"""A finished run, read from its folder."""
+
+from __future__ import annotations
+
+import csv
+import math
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pasm_aug.files import read_json
+from pasm_aug.outcome import main_arm
+from pasm_aug.results import RoundResult
+from pasm_aug.sums import SUMS, damaged
+
+
+@dataclass
+class Run:
+    """What a run left behind.
+
+    Attributes:
+        arms: the rounds of each arm, the first teacher at the head of every one.
+        config: the options of the run.
+    """
+
+    folder: Path
+    arms: dict[str, list[RoundResult]]
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def main(self) -> list[RoundResult]:
+        """The rounds of the arm that the run is about."""
+        return self.arms[main_arm(self.arms)]
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """What the first teacher's ``model.json`` tells, where there is one."""
+        file = Path(self.main[0].folder) / "model.json"
+        return read_json(file) if file.exists() else {}
+
+    @property
+    def stopped(self) -> str:
+        """Why the rounds stopped; empty where the run does not tell."""
+        file = self.folder / "stop.json"
+        try:
+            return str(read_json(file).get("reason", "")) if file.exists() else ""
+        except ValueError as error:
+            return f"not known: {error}"
+
+
+def read_run(folder: Path) -> Run:
+    """Read ``config.json`` and the results of every arm; other damaged files are named in a warning.
+
+    Raises:
+        ValueError: no run, damage in what is read here, or a run that has not ended.
+    """
+    check_sums(folder)
+    config = read_json(folder / "config.json")
+    arms = {config["augment"]: _read_rounds(folder)}
+    for base in sorted((folder / "baselines").glob("*")):
+        arms[base.name] = [*arms[config["augment"]][:1], *_read_rounds(base)]
+    if any(r.test is None for results in arms.values() for r in results) or not arms[config["augment"]]:
+        raise ValueError(f"{folder} holds no finished run: go on with the command that began it")
+    return Run(folder, arms, config)
+
+
+def _read_rounds(folder: Path) -> list[RoundResult]:
+    files = sorted(folder.glob("round-*/result.json"), key=lambda file: int(file.parent.name.split("-")[1]))
+    for file in files:
+        check_sums(file.parent)
+    return [RoundResult.load(file.parent) for file in files]
+
+
+def check_sums(folder: Path) -> None:
+    """Name the files of a folder that are not what its list of checksums says.
+
+    Raises:
+        ValueError: one of them holds options or scores: a report of wrong numbers would be worse than none.
+    """
+    for name in damaged(folder):
+        text = f"{folder / name} is damaged: it is not what {SUMS} says"
+        if name.split(" or ")[0] in ("config.json", "result.json", "predictions.csv"):
+            raise ValueError(f"{text}; put it back from a copy")
+        warnings.warn(text, stacklevel=2)
+
+
+def read_metrics(result: RoundResult) -> list[dict[str, float]]:
+    """The rows of a round's ``metrics.csv``; none without a file.
+
+    Raises:
+        ValueError: the file is damaged, by name.
+    """
+    file = Path(result.folder) / "metrics.csv"
+    if not file.exists():
+        return []
+    try:
+        with open(file, newline="") as handle:
+            return [{k: float(v) if v else math.nan for k, v in row.items()} for row in csv.DictReader(handle)]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error

@@ -1,0 +1,195 @@
+"""The sections of a run's report: each takes the report so far, and gives the HTML of its part."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pasm_aug.difference import class_differences
+from pasm_aug.figures import accuracy_figure, change_figure, confusion_figure, curves_figure, gains_figure
+from pasm_aug.maps import mean_pictures
+from pasm_aug.movement import RoundPoints
+from pasm_aug.outcome import duration, gain_rows, network_name, table_rows
+from pasm_aug.page import figure, grid, is_jpeg, paragraph, settings, table
+from pasm_aug.results import RoundResult, best_round
+from pasm_aug.run_folder import Run, read_metrics
+
+HOW = (
+    "Percent of pictures classified rightly; ± is the 95 % interval that the size of the split allows. Rounds are "
+    "picked on validation; the test split was scored once, after the run had stopped."
+)
+PAIRED = (
+    "Gains in points of accuracy, with 95 % intervals; won: test pictures that only the first of the two has right. "
+    "Where the answers to every picture are known, only those count on which the two disagree, so these intervals are "
+    "narrower than those of the accuracies."
+)
+MISTAKES = 8  # rows of the table of mistakes
+
+
+@dataclass
+class Report:
+    """What the sections read, and the pictures they made, by name.
+
+    Attributes:
+        dataset: the training split as it was mined, with ``classes`` and ``labels``; ``None`` if it cannot be opened.
+        points: the places of the main arm's rounds.
+        size: of the erased square.
+    """
+
+    run: Run
+    dataset: Any
+    classes: list[str]
+    points: list[RoundPoints]
+    seconds: dict[str, float]
+    size: float | int
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+    @functools.cached_property
+    def means(self) -> dict[int, np.ndarray]:
+        """Mean picture of each class."""
+        return mean_pictures(self.dataset)
+
+    def draw(self, name: str, picture: bytes, caption: str) -> str:
+        """Keep a picture and give its HTML."""
+        self.pictures[f"{name}.{'jpg' if is_jpeg(picture) else 'png'}"] = picture
+        return figure(picture, caption)
+
+
+def accuracy(report: Report) -> list[str]:
+    """Accuracy of every network, and the gains between them."""
+    arms = report.run.arms
+    rows = [(_network(row), *row[2:5]) for row in table_rows(arms)]
+    picked = [bool(row[5]) for row in table_rows(arms)]
+    charts = [
+        report.draw(f"accuracy-{name}", accuracy_figure(arms, split), f"Accuracy on the {name} split, by round.")
+        for split, name in (("val", "validation"), ("test", "test"))
+        if any(getattr(r, split) for results in arms.values() for r in results)
+    ]
+    parts = [table(("network", "train", "validation", "test"), rows, picked, caption=HOW), grid(charts)]
+    if gains := gain_rows(arms):
+        head = ("network", "validation", "test", "on test", "won / lost")
+        parts.append(table(head, gains, caption=PAIRED, text=(3,)))
+    return parts
+
+
+def _network(row: tuple[str, ...]) -> str:
+    """A network's name, from its row of the table; in one narrow column, for a phone."""
+    name = row[0].partition(":")[0]
+    name = name if row[1] == "0" else f"{name}, round {row[1]}"
+    return f"{name} ◀ picked" if row[5] else name
+
+
+def classes(report: Report) -> list[str]:
+    """Confusion before and after, and what each class gained."""
+    first, after = report.run.main[0], compared(report.run.main)
+    if not first.test:
+        return [paragraph("The test split was not scored.")]
+    networks = {"before": (first, "first teacher"), "after": (after, network_name(after))}
+    charts = [
+        report.draw(
+            f"confusion-{key}",
+            confusion_figure({title: result.test.confusion}, report.classes),
+            f"Confusion on the test split, {title}: percent of each true class; grey: a class without a picture.",
+        )
+        for key, (result, title) in networks.items()
+        if result.test and (key == "before" or after is not first)
+    ]
+    if after is first or not after.test:
+        return [grid(charts)]
+    title, matrices = f"round {after.round} − first teacher", (first.test.confusion, after.test.confusion)
+    change = change_figure(*matrices, report.classes, title)
+    text = "What changed, in points: blue is better (more right answers, fewer mistakes), red is worse."
+    charts.append(report.draw("confusion-change", change, text))
+    gains = gains_figure(report.classes, class_differences(first.test, after.test), title)
+    text = "Gain of each class on the test split"
+    text += "; of many classes, the 20 that changed most." if len(report.classes) > 20 else "."
+    charts.append(report.draw("class-gains", gains, text))
+    return [grid(charts), *_mistakes(report, np.asarray(matrices), after.round)]
+
+
+def _mistakes(report: Report, matrices: np.ndarray, number: int) -> list[str]:
+    """The kinds of mistake whose number changed most; ``matrices`` (2, classes, classes) before and after."""
+    before, after = matrices
+    change = np.where(np.eye(len(before), dtype=bool), 0, after - before)
+    order = [
+        np.unravel_index(i, change.shape) for i in np.argsort(-np.abs(change), axis=None, kind="stable")[:MISTAKES]
+    ]
+    rows = [
+        (
+            f"{report.classes[i]} taken for {report.classes[j]}",
+            f"{before[i, j]:,}",
+            f"{after[i, j]:,}",
+            f"{change[i, j]:+,}",
+        )
+        for i, j in order
+        if change[i, j]
+    ]
+    caption = "The mistakes whose number changed most, in test pictures."
+    return [table(("mistake", "first teacher", f"round {number}", "change"), rows, caption=caption)] if rows else []
+
+
+def training(report: Report) -> list[str]:
+    """Loss, validation accuracy and erased share over the epochs of every arm."""
+    tables = {arm: [t for r in results if (t := read_metrics(r))] for arm, results in report.run.arms.items()}
+    tables = {arm: rounds for arm, rounds in tables.items() if rounds}
+    charts = []
+    for column, title in (
+        ("val_accuracy", "accuracy on validation"),
+        ("running_accuracy", "accuracy on the training pictures, as seen"),
+        ("loss", "loss (students': with the distillation)"),
+        ("erased_share", "share of the pixels erased"),
+    ):
+        values = [row.get(column, np.nan) for rounds in tables.values() for rows in rounds for row in rows]
+        if np.any(np.isfinite(values)) and np.nanmax(values) > 0:
+            caption = f"Over the epochs of all rounds: {title}."
+            charts.append(report.draw(f"training-{column}", curves_figure(tables, column, title), caption))
+    return [grid(charts)] if charts else []
+
+
+def costs(report: Report) -> list[str]:
+    """Time of each stage, queries of each round."""
+    total = sum(report.seconds.values())
+    parts = []
+    if total:
+        stages = sorted(report.seconds.items(), key=lambda item: -item[1])
+        spent = [(_stage(name), duration(value), f"{value / total:.0%}") for name, value in stages]
+        shares = [value / stages[0][1] for _, value in stages]
+        parts.append(table(("stage", "time", "share"), spent, caption="Time of each stage.", shares=shares))
+    rounds = [
+        r for arm, results in report.run.arms.items() for r in results if r.round or arm == next(iter(report.run.arms))
+    ]
+    rows = [
+        (
+            network_name(r),
+            duration(r.seconds["mine"]) if "mine" in r.seconds else "–",
+            duration(r.seconds["train"]) if "train" in r.seconds else "–",
+            f"{r.queries:,}" if r.queries else "–",
+            f"{r.queries / r.train.count:,.1f}" if r.queries else "–",
+            f"{r.erased_share:.1%}" if r.erased_share else "–",
+        )
+        for r in rounds
+    ]
+    head = ("network", "mining", "training", "queries", "queries a picture", "pixels erased")
+    queries = sum(r.queries for r in rounds)
+    caption = f"Cost of each network; {queries:,} queries of the teacher in all searches."
+    return [*parts, table(head, rows, caption=caption)]
+
+
+def _stage(name: str) -> str:
+    """A stage without the explanation of its arm."""
+    arm, _, kind = name.rpartition(": ")
+    return f"{arm.partition(':')[0]}: {kind}" if arm else kind
+
+
+def options(report: Report) -> list[str]:
+    """The options of the run."""
+    return [settings(report.run.config)]
+
+
+def compared(results: list[RoundResult]) -> RoundResult:
+    """The network to set against the first teacher: the picked one, or the last if the first teacher was picked."""
+    picked = best_round(results)
+    return picked if picked.round else results[-1]
