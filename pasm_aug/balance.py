@@ -35,4 +35,5 @@ def class_weights(labels: np.ndarray, classes: int) -> Tensor:
 
 def sample_weights(labels: np.ndarray) -> Tensor:
     """(N,) float64: chances under which every class is drawn equally often."""
-    return torch.from_numpy(1.0 / np.bincount(labels)[labels])
+    _, number, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return torch.from_numpy(1.0 / counts[number])

@@ -44,7 +44,9 @@ def check_folder(out: Path) -> None:
     """
     for name in damaged(out):
         if name.startswith(("figures/", "report.html", "rounds.csv", "run.yaml", "stop.json")):
-            warnings.warn(f"{out / name} is damaged: it is not what {SUMS} says; it will be written again", stacklevel=2)
+            warnings.warn(
+                f"{out / name} is damaged: it is not what {SUMS} says; it will be written again", stacklevel=2
+            )
         else:
             raise ValueError(f"{out / name} is damaged: it is not what {SUMS} says; put it back from a copy")
 

@@ -105,22 +105,21 @@ def load_checkpoint(
     Raises:
         ValueError: both files are damaged, or of another network or of a training with another ``identity``.
     """
-    good: tuple[dict[str, torch.Tensor], dict[str, Any]] | None = None
-    damaged: list[str] = []
-    files = [file for file in (Path(path), previous(path)) if file.exists()]
-    for file in files:
+    good: list[tuple[dict[str, torch.Tensor], dict[str, Any]]] = []
+    damaged: dict[Path, str] = {}
+    for file in (Path(path), previous(path)):
         try:
-            found = _read(file)
-            good = good or found
+            good += [_read(file)] if file.exists() else []
         except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
-            damaged.append(f"checkpoint {file} is damaged ({error})")
+            damaged[file] = f"checkpoint {file} is damaged ({error})"
     if damaged and not good:
-        raise ValueError(f"{'; '.join(damaged)}; delete it to start anew")
-    for text in damaged:
+        raise ValueError(f"{'; '.join(damaged.values())}; delete it to start anew")
+    for file, text in damaged.items():
         warnings.warn(f"{text}: going on from the one beside it", stacklevel=2)
+        file.unlink(missing_ok=True)  # else the next checkpoint would push it into the place of the good one
     if not good:
         return None
-    tensors, info = good
+    tensors, info = good[0]
     differing = [
         f"{k} was {info['identity'].get(k)}, now {v}" for k, v in identity.items() if info["identity"].get(k) != v
     ]

@@ -48,7 +48,7 @@ def refreshed(
     ) as objective:
         clean = objective.clean(images, labels)
         calm = old.hit & (np.abs(clean.probabilities - old.p_clean) < threshold)
-        calm &= (clean.prediction == labels) | (search.misclassified != "skip")
+        calm &= (clean.prediction == labels) | (search.misclassified == "mine")
         kept = np.flatnonzero(calm)
         shape = len(kept), search.points
         scores, probabilities = objective.evaluate(
@@ -56,7 +56,7 @@ def refreshed(
             clean.target,
             np.repeat(kept, search.points),
             old.xy[kept].reshape(-1, 2),
-            old.colour[kept].reshape(shape[0] * shape[1], -1),
+            old.colour[kept].reshape(shape[0] * shape[1], images.shape[1]),
         )
         best = np.argsort(scores.reshape(shape), axis=1, kind="stable")  # best first, as this teacher sees it
         result.xy[kept] = np.take_along_axis(old.xy[kept], best[..., None], 1)

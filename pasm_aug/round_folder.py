@@ -28,7 +28,6 @@ def write_round(result: RoundResult, trained: TrainResult, info: Mapping[str, An
     if process_state().is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         save_model(folder, trained.model, {**info, "epoch": trained.epoch})
-        remove_checkpoint(folder / "training.safetensors")
     return rewrite_round(result)
 
 
@@ -42,6 +41,7 @@ def rewrite_round(result: RoundResult) -> RoundResult:
             card = model_card(read_json(folder / "model.json"), result, options=known)
             write_atomic(folder / "README.md", card.encode())
             result.save()
+            remove_checkpoint(folder / "training.safetensors")  # the result is there: nothing will go on from it
     process_state().wait_for_everyone()
     return result
 
@@ -61,6 +61,6 @@ def read_round(folder: Path, model: nn.Module) -> tuple[RoundResult, nn.Module] 
         )
     if process_state().is_main_process and not (folder / SUMS).exists():  # stopped just before the list was written
         with resealed(folder):
-            pass
+            remove_checkpoint(folder / "training.safetensors")
     process_state().wait_for_everyone()
     return RoundResult.load(folder), load_model(folder, model=model)

@@ -76,7 +76,13 @@ class Stages:
         """An untrained network of round ``number``, the same in every arm."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(self.seed, number))
-            return self.model()
+            return self._preprocessing(self.model())
+
+    def _preprocessing(self, network: nn.Module) -> nn.Module:
+        """``network`` with the run's preprocessing, so that it is trained, scored and attacked with the same one."""
+        if preprocess := self.training.get("preprocess"):
+            vars(network)["preprocess"] = preprocess  # not as a part of it: its weights stay those of the architecture
+        return network
 
     def first_teacher(self) -> tuple[RoundResult, nn.Module]:
         """Round 0: given, or trained without erasing."""
@@ -91,7 +97,7 @@ class Stages:
             options = {"seed": derive_seed(self.seed, 0), "name": "teacher", **self.training, **self.teacher_training}
             trained = self._fit(trained.model, folder, augment=view, loss=self._loss(), **options)
         elif isinstance(self.teacher, nn.Module):
-            trained.model = copy.deepcopy(self.teacher)
+            trained.model = self._preprocessing(copy.deepcopy(self.teacher))
         else:
             trained.model, parent = load_model(self.teacher, model=trained.model), str(self.teacher)
         result = self._scored("teacher", 0, folder, trained)

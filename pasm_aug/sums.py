@@ -40,7 +40,10 @@ def damaged(folder: Path) -> list[str]:
     if not file.exists():
         return []
     names = []
-    for line in file.read_bytes().split(b"\n")[:-1]:
+    *lines, rest = file.read_bytes().split(b"\n")
+    if rest or not lines:  # cut short, or another byte in place of the last line's end
+        return [SUMS]
+    for line in lines:
         digest, _, name = line.partition(b"  ")
         path = folder / os.fsdecode(name)
         try:

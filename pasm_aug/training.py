@@ -34,6 +34,8 @@ from pasm_aug.steps import Loss, TrainingStep
 __all__ = ["DivergedError", "OutOfMemoryError", "TrainResult", "train"]
 
 SAMPLING = ("shuffle", "balanced")
+PRECISIONS = ("no", "bf16", "fp16")
+SET_BY_OTHERS = ("forward", "_compiled_call_impl", "_is_accelerate_prepared")  # on the network, by what prepares it
 
 
 def train(
@@ -89,7 +91,8 @@ def train(
         scheduler: makes one from the optimiser, stepped once an epoch, in place of ``schedule``.
         schedule, milestones, warmup: see :func:`~pasm_aug.schedule.lr_factor`.
         batch_size: images a step, over all processes together.
-        accumulate: parts that a batch is cut into to save memory; the step stays the same but for batch statistics.
+        accumulate: parts that a batch is cut into to save memory; the step stays the same but for batch statistics, and
+            for a loss that is no plain mean over the images, as with class weights.
         sampling: ``"shuffle"``: every image once an epoch; ``"balanced"``: as many draws with replacement, every class
             equally often.
         ema: decay in (0, 1) of an exponential moving average of the weights, updated at every step, which is then what
@@ -112,8 +115,13 @@ def train(
         OutOfMemoryError: a step does not fit into memory.
     """
     length = len(dataset)  # type: ignore[arg-type]
-    _check(epochs, accumulate, sampling, ema, patience, val)
+    _check(epochs, accumulate, sampling, ema, patience, val, precision)
     accelerator = make_accelerator(device, precision)
+    if precision == "fp16" and accelerator.device.type == "cpu":
+        raise ValueError("precision 'fp16' needs a GPU; 'bf16' works on a CPU too")
+    for file in (checkpoint, metrics):
+        if file:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)  # what cannot be, shows now, not after an epoch
     world = accelerator.num_processes
     if min(length, batch_size) < 2 * world:  # one image has no batch statistics
         raise ValueError(f"dataset and batch_size must hold at least {2 * world} images, got {length} and {batch_size}")
@@ -131,14 +139,15 @@ def train(
         if isinstance(module, nn.Module):
             module.to(accelerator.device)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model.to(device=accelerator.device, memory_format=layout)  # type: ignore[call-overload]
+    strides = [(weight, weight.stride()) for weight in model.parameters() if channels_last]
+    model.to(device=accelerator.device, memory_format=layout if channels_last else None)  # type: ignore[call-overload]
     if optimizer is None:
         optimizer = functools.partial(torch.optim.SGD, lr=lr, momentum=0.9, weight_decay=weight_decay)
     optim, steps = optimizer(model.parameters()), len(sampler)
     rates: dict[str, Any] = {"schedule": schedule, "milestones": list(milestones), "warmup": warmup}
     rate = scheduler(optim) if scheduler else make_scheduler(optim, steps, epochs, **rates)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else None
-    own_forward = "forward" in vars(model)
+    own = {name: vars(model)[name] for name in SET_BY_OTHERS if name in vars(model)}
     try:
         if compile:
             model.compile()
@@ -177,20 +186,26 @@ def train(
             return loop.run()
     finally:  # whatever happened, the caller's network is its own again
         accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-        if not own_forward:
-            vars(model).pop("forward", None)
-        vars(model).pop("_compiled_call_impl", None)
-        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        for name in SET_BY_OTHERS:
+            vars(model).pop(name, None)
+        vars(model).update(own)
+        for weight, stride in strides:
+            if weight.stride() != stride:
+                weight.data = weight.data.new_empty_strided(weight.shape, stride).copy_(weight.data)
         model.eval()
 
 
-def _check(epochs: int, accumulate: int, sampling: str, ema: float | None, patience: int | None, val: Any) -> None:
+def _check(
+    epochs: int, accumulate: int, sampling: str, ema: float | None, patience: int | None, val: Any, precision: str
+) -> None:
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
     if accumulate < 1:
         raise ValueError(f"accumulate must be at least 1, got {accumulate}")
     if sampling not in SAMPLING:
         raise ValueError(f"sampling must be one of {', '.join(SAMPLING)}, got {sampling!r}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if ema is not None and not 0 < ema < 1:
         raise ValueError(f"ema must be a decay in (0, 1) or None, got {ema}")
     if patience is not None and (patience < 1 or val is None):

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.utils.data import Subset
 
-from pasm_aug.evaluation import evaluate
+from pasm_aug.evaluation import count_outputs, evaluate, logits_of
 from tests.shapes import Shapes, own_net
 
 
@@ -36,3 +36,40 @@ def test_a_class_without_images_has_no_recall():
 def test_mistakes_are_named(data, message):
     with pytest.raises(ValueError, match=message):
         evaluate(own_net(), data)
+
+
+def test_the_answers_are_every_samples_label_and_prediction_in_order():
+    model, data = own_net(3), Subset(Shapes(50, seed=4), list(range(49, -1, -2)))
+    images = torch.from_numpy(data.dataset.pictures[data.indices])[:, None]
+    expected = model(model.preprocess(images)).argmax(1).numpy()
+    for size in (1, 7, None):
+        answers = evaluate(model, data, batch_size=size).answers
+        assert answers.dtype == np.int64
+        assert np.array_equal(answers, [data.dataset.labels[data.indices], expected])
+
+
+def test_logits_are_those_of_a_plain_forward_for_any_batch_size_and_workers():
+    model, data = own_net(3).train(), Shapes(41, seed=4)
+    with torch.no_grad():
+        expected = model(model.preprocess(torch.from_numpy(data.pictures)[:, None]))
+    for options in ({}, {"batch_size": 1}, {"batch_size": 40}, {"workers": 1}, {"preprocess": model.preprocess}):
+        found = logits_of(model, data, device="cpu", **options)
+        assert found.dtype == torch.float32
+        assert not found.requires_grad
+        assert found.allclose(expected, atol=1e-5)
+    assert model.training
+
+
+@pytest.mark.parametrize("classes", [1, 3, 6])
+def test_outputs_are_counted(classes):
+    assert count_outputs(own_net(num_classes=classes), Shapes(2)) == classes
+
+
+def test_one_picture_one_class_and_gaps_are_scored():
+    data = Shapes(9)
+    data.labels = np.array([0, 2, 5])[data.labels]
+    scores = evaluate(own_net(num_classes=6), data)
+    assert [i for i, recall in enumerate(scores.per_class) if recall is None] == [1, 3, 4]
+    single = evaluate(own_net(), Shapes(1))
+    assert (single.count, single.per_class[1:]) == (1, [None, None])
+    assert single.mean_per_class == single.accuracy

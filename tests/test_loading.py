@@ -3,9 +3,11 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pasm_aug.loading import EpochDataset, EpochSampler, InMemory, collate, forked_random_state, make_loader
-from pasm_aug.transforms import PairedView
+from pasm_aug.transforms import PairedView, PointAdversarialErase
 from tests.shapes import Shapes
 
 
@@ -110,3 +112,49 @@ def test_grey_pictures_among_colour_ones_get_three_channels():
     assert torch.equal(images[0], torch.from_numpy(data[0][0]).expand(3, -1, -1))
     assert labels.tolist() == [0, 1]
     assert {tuple(image.shape) for image in InMemory(data, progress=False).images} == {(3, 8, 8)}
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 5), st.booleans(), st.integers(1, 3))
+def test_an_epoch_that_begins_later_is_the_rest_of_the_whole_one(length, batch_size, start, weighted, world):
+    chances = torch.rand(length, dtype=torch.float64) + 0.1 if weighted else None
+    parts = [EpochSampler(length, batch_size, seed=5, weights=chances, rank=rank, world=world) for rank in range(world)]
+    for sampler in parts:
+        whole = list(sampler)
+        sampler.start = first = start % len(sampler)
+        rest = list(sampler)
+        assert rest == whole[first:]
+        assert len(sampler) == -(-length // batch_size) - first
+    alone = EpochSampler(length, batch_size, seed=5, weights=chances)
+    assert [alone.size(number) for number in range(len(alone))] == [len(batch) for batch in alone]
+    assert sum(map(len, alone)) == length
+
+
+def test_weighted_draws_are_shared_out_and_differ_from_epoch_to_epoch():
+    chances = torch.tensor([1.0, 1.0, 0.0, 2.0]).repeat(6)
+    parts = [EpochSampler(24, 6, seed=1, weights=chances, rank=rank, world=2) for rank in (0, 1)]
+    batches = [sorted(a + b) for a, b in zip(*map(list, parts), strict=True)]
+    alone = EpochSampler(24, 6, seed=1, weights=chances)
+    assert batches == [sorted(batch) for batch in alone]
+    drawn = [index for batch in batches for _, index in batch]
+    assert not any(index % 4 == 2 for index in drawn)
+    alone.epoch = 1
+    assert [index for batch in alone for _, index in batch] != drawn
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_batches_tell_how_many_pixels_of_each_picture_are_erased(workers, batch_size):
+    erase = PointAdversarialErase(None, p=0.5, size=6, value=255)
+    loader = make_loader(
+        Shapes(30), EpochSampler(30, batch_size, seed=2), PairedView(erase), workers=workers, areas=True
+    )
+    patches = 0
+    for erased, clean, label, area, seen in loader:
+        assert area.shape == seen.shape == label.shape
+        assert (seen == 400).all()
+        changed = (erased != clean).flatten(1).sum(1)
+        assert (changed <= area).all()
+        assert (area[changed > 0] > 0).all()
+        assert (area <= 36).all()
+        patches += int((area > 0).sum())
+    assert 5 < patches < 25
