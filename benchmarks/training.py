@@ -28,7 +28,6 @@ from torch.utils.data import Subset
 from torchvision.transforms import v2
 
 from pasm_aug import PairedView, PointAdversarialErase, PointSearch, mine_positions
-from pasm_aug.checkpoint import save_checkpoint
 from pasm_aug.evaluation import eval_mode
 from pasm_aug.files import write_json
 from pasm_aug.functional import distillation_loss
@@ -36,6 +35,7 @@ from pasm_aug.loading import EpochSampler, InMemory, make_loader
 from pasm_aug.models import build_model
 from pasm_aug.processes import process_state
 from pasm_aug.training import train
+from pasm_aug.training.checkpoint import save_checkpoint
 
 BATCH, LONG = 32, 4
 LOOP = {"variant": "variant", "per_second": "images/s|,.0f", "bare": "bare loop, images/s|,.0f", "ratio": "ratio|.3f"}

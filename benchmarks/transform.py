@@ -44,10 +44,10 @@ from torchvision.transforms import v2
 
 from pasm_aug import PointAdversarialErase, PositionCache, SampleIndex
 from pasm_aug.cache import write_cache
+from pasm_aug.cache.journal import row_dtype
 from pasm_aug.content import content_key
 from pasm_aug.files import write_json
 from pasm_aug.functional import clipped_box, erase_patches, side_in_pixels
-from pasm_aug.journal import row_dtype
 
 SHARE, BATCH, DIGEST, READS = 31 / 224, 64, 7, 10_000
 FORMS: dict[str, Callable[[Tensor], Any]] = {

@@ -75,7 +75,7 @@ def add_align(parser: argparse.ArgumentParser) -> None:
 def align(args: argparse.Namespace) -> None:
     """Align a folder and say in one line what became of its pictures."""
     from pasm_aug.align import FaceAligner
-    from pasm_aug.align_folder import align_folder
+    from pasm_aug.align.folder import align_folder
     from pasm_aug.opening import say
 
     aligner = FaceAligner(

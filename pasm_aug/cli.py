@@ -24,8 +24,8 @@ from pasm_aug.options import (
     add_search,
     add_subset,
 )
-from pasm_aug.options_file import read_options, set_options
-from pasm_aug.options_run import add_run, add_train
+from pasm_aug.options.file import read_options, set_options
+from pasm_aug.options.run import add_run, add_train
 
 EXAMPLES = """examples:
   pasm-aug run                                                the whole method on drawn faces, 3 to 5 minutes
@@ -181,8 +181,8 @@ def _run(words: Sequence[str]) -> int:
     started = time.perf_counter()
     from pasm_aug import commands  # torch takes seconds to load: not for --help
     from pasm_aug.dry_run import dry_run
-    from pasm_aug.guards import DivergedError, OutOfMemoryError
     from pasm_aug.processes import process_state
+    from pasm_aug.training.guards import DivergedError, OutOfMemoryError
 
     args.imports = time.perf_counter() - started
     work = dry_run if getattr(args, "dry_run", False) else getattr(commands, args.command)

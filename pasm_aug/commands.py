@@ -16,16 +16,12 @@ from pasm_aug import evaluation, training
 from pasm_aug.align_command import align
 from pasm_aug.arms import MINED, arm_positions, default_geometry, make_erase
 from pasm_aug.attack.search import PointSearch
-from pasm_aug.balance import class_weights, labels_of
 from pasm_aug.cache import PositionCache
-from pasm_aug.checkpoint import remove_checkpoint
 from pasm_aug.commands_on_pictures import check, predict
 from pasm_aug.crossdata import MappedLabels, less
 from pasm_aug.evaluation import Metrics
-from pasm_aug.figures import confusion_figure
 from pasm_aug.files import write_atomic, write_json
 from pasm_aug.functional import distillation_loss
-from pasm_aug.guards import DivergedError
 from pasm_aug.job import report, run
 from pasm_aug.mining import mine_positions
 from pasm_aug.models import save_model
@@ -41,10 +37,14 @@ from pasm_aug.opening import (
     say,
     trained_size,
 )
-from pasm_aug.options_file import write_options
-from pasm_aug.options_run import add_train
-from pasm_aug.options_training import check_training, training_keywords
+from pasm_aug.options.file import write_options
+from pasm_aug.options.run import add_train
+from pasm_aug.options.training import check_training, training_keywords
 from pasm_aug.processes import process_state
+from pasm_aug.report.figures import confusion_figure
+from pasm_aug.training.balance import class_weights, labels_of
+from pasm_aug.training.checkpoint import remove_checkpoint
+from pasm_aug.training.guards import DivergedError
 from pasm_aug.transforms import PairedView
 
 __all__ = ["align", "check", "evaluate", "mine", "predict", "report", "run", "train"]

@@ -29,12 +29,12 @@ from pasm_aug.attack.search import PointSearch
 from pasm_aug.data import open_dataset
 from pasm_aug.estimate import Amount, Pace, in_words, seconds_of_round, seconds_of_run, seconds_of_train, sure_rounds
 from pasm_aug.evaluation import evaluate
-from pasm_aug.guards import DivergedError, OutOfMemoryError
 from pasm_aug.loading import EpochSampler, InMemory, same_channels, to_uint8_tensor
 from pasm_aug.models import load_model
 from pasm_aug.opening import IN_MEMORY, data_options, open_model, say
 from pasm_aug.processes import process_state
-from pasm_aug.stopping import MAX_ROUNDS
+from pasm_aug.rounds.stopping import MAX_ROUNDS
+from pasm_aug.training.guards import DivergedError, OutOfMemoryError
 
 EPOCHS = 3  # the first warms up
 FEW = 2  # pictures for a first go

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pasm_aug.arms import AUGMENTS, MINED
-from pasm_aug.stopping import MAX_ROUNDS
+from pasm_aug.rounds.stopping import MAX_ROUNDS
 
 
 @dataclass

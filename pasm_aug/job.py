@@ -10,19 +10,19 @@ from typing import Any
 
 from pasm_aug.arms import AUGMENTS, default_geometry, make_erase
 from pasm_aug.attack.search import PointSearch
-from pasm_aug.begun import check_folder
 from pasm_aug.cache import PositionCache
-from pasm_aug.comparison import write_comparison
 from pasm_aug.files import read_json, write_atomic, write_json
 from pasm_aug.opening import about, default_image_size, model_factory, open_model, open_split, plain, say
-from pasm_aug.options_file import write_options
-from pasm_aug.options_run import add_run
-from pasm_aug.options_training import check_training, training_keywords
+from pasm_aug.options.file import write_options
+from pasm_aug.options.run import add_run
+from pasm_aug.options.training import check_training, training_keywords
 from pasm_aug.processes import process_state
 from pasm_aug.report import region_sentence, region_shares, stage_seconds, text_table, verdict, write_report
+from pasm_aug.report.comparison import write_comparison
+from pasm_aug.report.run_folder import Run, read_run
 from pasm_aug.results import RoundResult, write_rounds
 from pasm_aug.rounds import run_rounds
-from pasm_aug.run_folder import Run, read_run
+from pasm_aug.rounds.begun import check_folder
 from pasm_aug.sums import resealed
 
 # Options that change no result: a run goes on with others of these.
@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> None:
     """The main job: teacher, PASM, baselines, table, report."""
     names = check_run(args)
     config = config_of(args)
+    if process_state().is_main_process:
+        check_folder(args.out)
     begun = check_config(args.out, config)
     started = time.perf_counter()
     splits = {name: open_split(args, name) for name in ("train", "val", "test")}
@@ -42,7 +44,6 @@ def run(args: argparse.Namespace) -> None:
     options = round_options(args, train_split)
     if process_state().is_main_process:
         args.out.mkdir(parents=True, exist_ok=True)
-        check_folder(args.out)
         with resealed(args.out):
             write_options(args.out / "run.yaml", args, add_run)
             if not begun:

@@ -23,9 +23,9 @@ from tqdm import tqdm
 
 from pasm_aug.attack.search import PointResult, PointSearch
 from pasm_aug.cache import CacheLock, PositionCache, check_fingerprint, write_cache
+from pasm_aug.cache.journal import Journal, journal_paths, read_journal, row_dtype
 from pasm_aug.content import as_uint8, content_key, look
 from pasm_aug.fingerprint import make_fingerprint
-from pasm_aug.journal import Journal, journal_paths, read_journal, row_dtype
 from pasm_aug.processes import process_state
 from pasm_aug.refresh import refreshed
 from pasm_aug.samples import dataset_digest

@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from pasm_aug.attack.cam import class_activation_maps
 from pasm_aug.cache import PositionCache, write_cache
+from pasm_aug.cache.journal import row_dtype
 from pasm_aug.content import as_uint8, content_key, look
 from pasm_aug.fingerprint import describe_state
-from pasm_aug.journal import row_dtype
 from pasm_aug.samples import dataset_digest
 
 AT_ONCE = 64  # pictures a forward

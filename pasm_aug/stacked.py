@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pasm_aug.cache import PositionCache, write_cache
-from pasm_aug.journal import row_dtype
+from pasm_aug.cache.journal import row_dtype
 
 
 def stacked_positions(caches: Sequence[PositionCache], path: Path) -> PositionCache:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pasm_aug.cache.journal import row_dtype
+from pasm_aug.cache.merge import write_cache
 from pasm_aug.evaluation import Metrics
 from pasm_aug.files import write_json
-from pasm_aug.journal import row_dtype
-from pasm_aug.merge import write_cache
+from pasm_aug.report.run_folder import Run
 from pasm_aug.results import RoundResult, write_csv
-from pasm_aug.run_folder import Run
 
 MINING = ("point", "random-matched", "cam-peak")
 

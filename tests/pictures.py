@@ -7,8 +7,8 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
 from pasm_aug.cache import write_cache
+from pasm_aug.cache.journal import row_dtype
 from pasm_aug.content import content_key, look
-from pasm_aug.journal import row_dtype
 from pasm_aug.transforms import PointAdversarialErase
 
 SIDE = 24

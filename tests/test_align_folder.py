@@ -17,10 +17,10 @@ import torch
 from PIL import Image
 
 from pasm_aug.align import FaceAligner, read_photograph
+from pasm_aug.align.folder import align_folder, output_names
+from pasm_aug.align.job import Job
+from pasm_aug.align.records import COLUMNS
 from pasm_aug.align_command import add_align, align
-from pasm_aug.align_folder import align_folder, output_names
-from pasm_aug.align_job import Job
-from pasm_aug.align_records import COLUMNS
 from pasm_aug.options import HelpFormatter
 
 SMALL = FaceAligner(48, device="cpu", batch_size=2)
@@ -259,7 +259,7 @@ def test_options_off_their_range_are_named(src, tmp_path, options):
 SCRIPT = """
 import sys
 from pasm_aug.align import FaceAligner
-from pasm_aug.align_folder import align_folder
+from pasm_aug.align.folder import align_folder
 if __name__ == "__main__":
     aligner = FaceAligner(48, device="cpu", batch_size=2)
     align_folder(sys.argv[1], sys.argv[2], aligner, processes=int(sys.argv[3]), progress=False)

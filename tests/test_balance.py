@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import ConcatDataset, Subset
 
-from pasm_aug.balance import class_weights, labels_of, sample_weights
 from pasm_aug.loading import EpochSampler
+from pasm_aug.training.balance import class_weights, labels_of, sample_weights
 from tests.shapes import Shapes
 
 SKEWED = np.repeat([0, 2, 5], [900, 90, 10])  # labels with gaps

@@ -8,8 +8,8 @@ from torchvision.transforms import v2
 
 from pasm_aug.baselines import CamRegionErase, CountedRandomErasing, RandomPlaceErase
 from pasm_aug.cache import write_cache
+from pasm_aug.cache.journal import row_dtype
 from pasm_aug.content import content_key
-from pasm_aug.journal import row_dtype
 
 SIDE = 16
 

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-from pasm_aug.comparison import write_comparison
-from pasm_aug.outcome import stage_seconds
 from pasm_aug.report import write_report
+from pasm_aug.report.comparison import write_comparison
+from pasm_aug.report.outcome import stage_seconds
 from tests.made_runs import made_run
 from tests.shapes import Shapes
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pasm_aug.cache import CacheError, CacheLock, PositionCache, check_fingerprint, write_cache
-from pasm_aug.journal import row_dtype
+from pasm_aug.cache.journal import row_dtype
 
 META = {"fingerprint": {"teacher": {"weights": "abc"}, "search": {"mode": "seeded"}}, "dataset": {"digest": 7}}
 

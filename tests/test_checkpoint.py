@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
-from pasm_aug.checkpoint import load_checkpoint, previous, remove_checkpoint, save_checkpoint
+from pasm_aug.training.checkpoint import load_checkpoint, previous, remove_checkpoint, save_checkpoint
 from tests.shapes import own_net
 
 OPTIMISERS = {

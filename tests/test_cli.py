@@ -170,8 +170,8 @@ def test_help_gives_every_default_that_is_none_of_nothing_and_no():
 
 
 def test_the_choices_of_the_command_line_are_those_of_the_trainer():
-    from pasm_aug.schedule import SCHEDULES
     from pasm_aug.training import SAMPLING
+    from pasm_aug.training.schedule import SCHEDULES
 
     parser = build_parser()
     subparsers = next(action for action in parser._actions if action.dest == "command")

@@ -4,7 +4,7 @@ import pytest
 
 from pasm_aug.cli import main
 from pasm_aug.models import build_model, load_model, save_model
-from pasm_aug.steps import TrainingStep
+from pasm_aug.training.steps import TrainingStep
 
 CLASSES = ["neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise"]
 QUICK = ["train", "--limit", "42", "--batch-size", "16", "--quiet", "--device", "cpu"]

@@ -4,8 +4,8 @@ import re
 import pytest
 
 from pasm_aug import job
-from pasm_aug.comparison import comparable, run_names, write_comparison
-from pasm_aug.difference import difference
+from pasm_aug.report.comparison import comparable, run_names, write_comparison
+from pasm_aug.report.difference import difference
 from tests.made_runs import answers, made_run, scores
 from tests.shapes import Shapes
 

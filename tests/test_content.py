@@ -10,7 +10,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from pasm_aug.cache_reader import ALIKE
+from pasm_aug.cache.reader import ALIKE
 from pasm_aug.content import as_uint8, canonical, content_key, look, unlikeness
 from tests.pictures import DTYPES, picture, smooth, to_dtype
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from pasm_aug.difference import class_differences, difference
+from pasm_aug.report.difference import class_differences, difference
 from tests.made_runs import answers, scores
 
 LABELS = np.arange(300) % 3

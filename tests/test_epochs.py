@@ -10,11 +10,11 @@ from torch import nn
 from torch.optim.lr_scheduler import StepLR
 from torchvision.transforms import v2
 
-from pasm_aug import checkpoint, results
-from pasm_aug.checkpoint import previous
+from pasm_aug import results
 from pasm_aug.functional import distillation_loss
 from pasm_aug.samples import dataset_digest
-from pasm_aug.training import train
+from pasm_aug.training import checkpoint, train
+from pasm_aug.training.checkpoint import previous
 from pasm_aug.transforms import PairedView, PointAdversarialErase
 from tests.shapes import OwnNet, Shapes, own_net
 

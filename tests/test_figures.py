@@ -4,11 +4,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from pasm_aug.charts import HEAVY, Mosaic
-from pasm_aug.difference import Difference
-from pasm_aug.figures import accuracy_figure, change_figure, confusion_figure, curves_figure, gains_figure
-from pasm_aug.maps import arrow_figure, confidence_figure, distance_figure
-from pasm_aug.movement import Movement
+from pasm_aug.report.charts import HEAVY, Mosaic
+from pasm_aug.report.difference import Difference
+from pasm_aug.report.figures import accuracy_figure, change_figure, confusion_figure, curves_figure, gains_figure
+from pasm_aug.report.maps import arrow_figure, confidence_figure, distance_figure
+from pasm_aug.report.movement import Movement
 from pasm_aug.results import RoundResult
 from tests.made_runs import scores
 

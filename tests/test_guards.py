@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from pasm_aug.functional import distillation_loss
-from pasm_aug.guards import DivergedError, OutOfMemoryError, memory_advice
 from pasm_aug.training import train
+from pasm_aug.training.guards import DivergedError, OutOfMemoryError, memory_advice
 from tests.shapes import OwnNet, Shapes, own_net
 
 QUICK = {"epochs": 3, "lr": 0.05, "batch_size": 15, "device": "cpu", "progress": False}  # four steps an epoch

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pasm_aug.cache import CacheError, PositionCache
-from pasm_aug.journal import Journal, journal_paths, read_journal, row_dtype
+from pasm_aug.cache.journal import Journal, journal_paths, read_journal, row_dtype
 
 MARK = {"teacher": "abc", "search": {"mode": "seeded"}}
 
@@ -96,7 +96,7 @@ def test_a_failed_append_leaves_nothing_behind(journal_path, monkeypatch):
     whole = journal_path.read_bytes()
     with Journal(journal_path, MARK, 2, 3) as journal:
         with monkeypatch.context() as patch:
-            patch.setattr("pasm_aug.journal._fdatasync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))
+            patch.setattr("pasm_aug.cache.journal._fdatasync", lambda fd: (_ for _ in ()).throw(OSError("disk full")))
             with pytest.raises(OSError, match="disk full"):
                 journal.append(make_rows(15, 5))
         assert journal_path.read_bytes() == whole
@@ -114,7 +114,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from pasm_aug.cache import write_cache
-from pasm_aug.journal import Journal, read_journal
+from pasm_aug.cache.journal import Journal, read_journal
 sys.path.insert(0, sys.argv[2])
 from test_journal import MARK, make_rows
 path = Path(sys.argv[1])

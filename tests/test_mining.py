@@ -11,8 +11,8 @@ import torch
 
 from pasm_aug.attack.search import PointSearch
 from pasm_aug.cache import CacheError, PositionCache
+from pasm_aug.cache.journal import journal_paths, read_journal
 from pasm_aug.content import content_key
-from pasm_aug.journal import journal_paths, read_journal
 from pasm_aug.mining import images_at_once, mine_positions
 from tests.shapes import Shapes, own_net
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pasm_aug.arms import AUGMENTS, MINED, arm_positions, make_erase
 from pasm_aug.attack.cam import class_activation_maps
 from pasm_aug.cache import write_cache
-from pasm_aug.cache_file import CacheError
-from pasm_aug.journal import row_dtype
+from pasm_aug.cache.file import CacheError
+from pasm_aug.cache.journal import row_dtype
 from pasm_aug.mining import mine_positions
 from pasm_aug.moved import cam_peak_positions, class_activation_cache, shuffled_positions
 from pasm_aug.transforms import PositionCache

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasm_aug.gallery import drop_picks, gallery_picks, spread
-from pasm_aug.movement import Movement, movements, open_points
+from pasm_aug.report.gallery import drop_picks, gallery_picks, spread
+from pasm_aug.report.movement import Movement, movements, open_points
 from pasm_aug.results import RoundResult
 from tests.made_runs import made_points, made_run
 from tests.shapes import Shapes

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pasm_aug.arms import AUGMENTS
 from pasm_aug.cli import build_parser, main, parse
 from pasm_aug.options import PAPER
-from pasm_aug.options_file import read_options, write_options
-from pasm_aug.options_run import add_run, add_train
+from pasm_aug.options.file import read_options, write_options
+from pasm_aug.options.run import add_run, add_train
 
 
 def command(name="run"):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pasm_aug.outcome import arms_sentence, duration, gain_rows, main_arm, stage_seconds, verdict
+from pasm_aug.report.outcome import arms_sentence, duration, gain_rows, main_arm, stage_seconds, verdict
 from pasm_aug.results import RoundResult
 from tests.made_runs import scores
 

@@ -2,7 +2,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pasm_aug.page import bullets, contents, facts, figure, page, paragraph, section, settings, table
+from pasm_aug.report.page import bullets, contents, facts, figure, page, paragraph, section, settings, table
 
 NASTY = "<script>alert('&\"')</script>"
 VOID = {"meta", "img", "br", "hr", "link"}

@@ -9,7 +9,6 @@ import pytest
 
 from pasm_aug.data import SyntheticExpressions
 from pasm_aug.evaluation import Metrics
-from pasm_aug.figures import confusion_figure, interval
 from pasm_aug.mining import mine_positions
 from pasm_aug.models import build_model
 from pasm_aug.report import (
@@ -21,6 +20,7 @@ from pasm_aug.report import (
     verdict,
     write_report,
 )
+from pasm_aug.report.figures import confusion_figure, interval
 from pasm_aug.results import RoundResult
 from tests.made_runs import made_run
 from tests.shapes import Shapes

@@ -144,14 +144,14 @@ def test_a_stage_whose_network_is_written_is_not_trained_again(finished, tmp_pat
             raise Killed
         write(path, data)
 
-    for module in ("results", "round_folder", "sums", "files"):
+    for module in ("results", "rounds.folder", "sums", "files"):
         monkeypatch.setattr(f"pasm_aug.{module}.write_atomic", dying)
     with pytest.raises(Killed):
         run(tmp_path)
     monkeypatch.undo()
 
     steps = []
-    monkeypatch.setattr("pasm_aug.steps.TrainingStep.__call__", lambda *_: steps.append(1))
+    monkeypatch.setattr("pasm_aug.training.steps.TrainingStep.__call__", lambda *_: steps.append(1))
     run(tmp_path, rounds=1)
     assert steps == []
     assert contents(tmp_path / "round-1").keys() == contents(finished / "round-1").keys()

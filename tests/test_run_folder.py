@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pasm_aug.run_folder import read_metrics, read_run
+from pasm_aug.report.run_folder import read_metrics, read_run
 from pasm_aug.sums import resealed
 from tests.made_runs import made_run
 from tests.shapes import Shapes

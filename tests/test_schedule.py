@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, MultiStepLR, SequentialLR
 
-from pasm_aug.schedule import SCHEDULES, lr_factor, make_scheduler
+from pasm_aug.training.schedule import SCHEDULES, lr_factor, make_scheduler
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 20))  # steps an epoch, epochs
 

@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from pasm_aug.attack.search import PointSearch
-from pasm_aug.balance import class_weights
 from pasm_aug.cache import PositionCache
 from pasm_aug.evaluation import evaluate
 from pasm_aug.functional import distillation_loss
 from pasm_aug.gain import paired_gain
-from pasm_aug.guards import DivergedError
 from pasm_aug.models import load_model
 from pasm_aug.results import RoundResult
 from pasm_aug.rng import derive_seed
 from pasm_aug.rounds import run_rounds
 from pasm_aug.training import train
+from pasm_aug.training.balance import class_weights
+from pasm_aug.training.guards import DivergedError
 from tests.shapes import OwnNet, Shapes, own_net
 
 DATA = {"train": Shapes(36), "val": Shapes(30, seed=1), "test": Shapes(12, seed=2)}
@@ -137,7 +137,7 @@ class Diverging:
 
 
 def test_a_student_that_diverges_after_a_good_epoch_does_not_end_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("pasm_aug.stages.Stages._loss", lambda self, **_: loss)
+    monkeypatch.setattr("pasm_aug.rounds.stages.Stages._loss", lambda self, **_: loss)
     loss = Diverging(3 + 2)  # in the second epoch of the first student
     with pytest.warns(UserWarning, match=r"round 1: the loss became nan in epoch 2.*the round goes on with these"):
         results = run(tmp_path, rounds=1, epochs=3)
@@ -150,7 +150,7 @@ def test_a_student_that_diverges_after_a_good_epoch_does_not_end_the_run(tmp_pat
 
 @pytest.mark.parametrize(("at", "name"), [(-1, "teacher"), (2, "round 1")])
 def test_a_network_that_diverges_at_once_ends_the_run(tmp_path, monkeypatch, at, name):
-    monkeypatch.setattr("pasm_aug.stages.Stages._loss", lambda self, **_: Diverging(at))
+    monkeypatch.setattr("pasm_aug.rounds.stages.Stages._loss", lambda self, **_: Diverging(at))
     with pytest.raises(DivergedError, match=f"{name}: the loss became nan in epoch 1"):
         run(tmp_path)
 

@@ -13,8 +13,8 @@ from torchvision.transforms import v2
 
 from pasm_aug.functional import distillation_loss
 from pasm_aug.loading import EpochSampler
-from pasm_aug.steps import TrainingStep
 from pasm_aug.training import train
+from pasm_aug.training.steps import TrainingStep
 from pasm_aug.transforms import PairedView, PointAdversarialErase
 from tests.shapes import OwnNet, Shapes, own_net
 

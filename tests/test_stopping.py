@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pasm_aug.evaluation import Metrics
 from pasm_aug.gain import paired_gain
 from pasm_aug.results import RoundResult
-from pasm_aug.stopping import MAX_ROUNDS, StopRule
+from pasm_aug.rounds.stopping import MAX_ROUNDS, StopRule
 
 ERROR = 0.01
 GAINS = st.lists(st.floats(-0.05, 0.05), min_size=MAX_ROUNDS, max_size=MAX_ROUNDS)

@@ -3,7 +3,7 @@ import csv
 import pytest
 
 from pasm_aug.cli import main
-from pasm_aug.tensorboard import EventLog, write_events
+from pasm_aug.training.tensorboard import EventLog, write_events
 
 HISTORY = [
     {"epoch": 1, "lr": 0.05, "loss": 1.5, "val_accuracy": 0.25, "seconds": 2.0},
@@ -59,7 +59,7 @@ def test_a_training_that_goes_on_leaves_no_epoch_out_and_none_twice(tmp_path):
 
 
 def test_without_the_package_the_message_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("pasm_aug.tensorboard.find_spec", lambda name: None)
+    monkeypatch.setattr("pasm_aug.training.tensorboard.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install tensorboard"):
         EventLog(tmp_path)
     assert main(["train", "--tensorboard", "--out", str(tmp_path / "out")]) == 2  # before anything is read

@@ -19,9 +19,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from pasm_aug.cache import CacheError, PositionCache, write_cache
+from pasm_aug.cache.journal import row_dtype
 from pasm_aug.content import content_key
 from pasm_aug.identity import dataset_digest
-from pasm_aug.journal import row_dtype
 from pasm_aug.transforms import CacheMiss, IndexedDataset, PairedView, PointAdversarialErase, SampleIndex
 
 SIDE = 24

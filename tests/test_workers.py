@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from pasm_aug.cache import CacheError, write_cache
+from pasm_aug.cache.journal import row_dtype
 from pasm_aug.content import content_key
 from pasm_aug.identity import dataset_digest
-from pasm_aug.journal import row_dtype
 from pasm_aug.transforms import IndexedDataset, PairedView
 from tests.pictures import BOX, Pictures, erase, picture, reference, write
 

@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from pasm_aug.cache_file import CacheError
+from pasm_aug.cache.file import CacheError
+from pasm_aug.cache.lock import CacheLock
 from pasm_aug.data.decoded_file import VERSION, DecodedError, open_content, write_content
 from pasm_aug.loading import to_uint8_tensor
-from pasm_aug.lock import CacheLock
 from pasm_aug.samples import dataset_digest
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from pasm_aug.difference import class_differences
-from pasm_aug.figures import accuracy_figure, change_figure, confusion_figure, curves_figure, gains_figure
-from pasm_aug.maps import mean_pictures
-from pasm_aug.movement import RoundPoints
-from pasm_aug.outcome import duration, gain_rows, network_name, table_rows
-from pasm_aug.page import figure, grid, is_jpeg, paragraph, settings, table
+from pasm_aug.report.difference import class_differences
+from pasm_aug.report.figures import accuracy_figure, change_figure, confusion_figure, curves_figure, gains_figure
+from pasm_aug.report.maps import mean_pictures
+from pasm_aug.report.movement import RoundPoints
+from pasm_aug.report.outcome import duration, gain_rows, network_name, table_rows
+from pasm_aug.report.page import figure, grid, is_jpeg, paragraph, settings, table
+from pasm_aug.report.run_folder import Run, read_metrics
 from pasm_aug.results import RoundResult, best_round
-from pasm_aug.run_folder import Run, read_metrics
 
 HOW = (
     "Percent of pictures classified rightly; ± is the 95 % interval that the size of the split allows. Rounds are "

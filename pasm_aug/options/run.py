@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pasm_aug.arms import MINED
 from pasm_aug.options import PAPER, add_data, add_erasing, add_model, add_search, at_least, ratio
-from pasm_aug.options_training import add_care, add_training, add_training_machine
+from pasm_aug.options.training import add_care, add_training, add_training_machine
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

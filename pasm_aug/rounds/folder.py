@@ -9,13 +9,13 @@ from typing import Any
 from torch import nn
 
 from pasm_aug.card import model_card
-from pasm_aug.checkpoint import remove_checkpoint
-from pasm_aug.epochs import TrainResult
 from pasm_aug.files import read_json, write_atomic
 from pasm_aug.models import load_model, save_model
 from pasm_aug.processes import process_state
 from pasm_aug.results import RoundResult
 from pasm_aug.sums import SUMS, damaged, resealed
+from pasm_aug.training.checkpoint import remove_checkpoint
+from pasm_aug.training.epochs import TrainResult
 
 
 def write_round(result: RoundResult, trained: TrainResult, info: Mapping[str, Any]) -> RoundResult:

@@ -1,7 +1,7 @@
 """From a photograph to aligned faces: MTCNN finds them, a similarity brings their eyes, nose and mouth to a template.
 
 Detection: Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks" (2016), as
-facenet-pytorch ships it, with its weights. The geometry, and what coordinates mean, is in :mod:`pasm_aug.warp`.
+facenet-pytorch ships it, with its weights. The geometry, and what coordinates mean, is in :mod:`pasm_aug.align.warp`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from pasm_aug.warp import TEMPLATE, read_photograph, template, to_rgb, umeyama, warp
+from pasm_aug.align.warp import TEMPLATE, read_photograph, template, to_rgb, umeyama, warp
 
 __all__ = ["AlignedFace", "Face", "FaceAligner", "read_photograph", "template", "to_rgb", "umeyama", "warp"]
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pasm_aug import point_sections, sections
 from pasm_aug.files import write_atomic
-from pasm_aug.gallery import gallery_picks
-from pasm_aug.movement import open_points
-from pasm_aug.outcome import (
+from pasm_aug.report import point_sections, sections
+from pasm_aug.report.gallery import gallery_picks
+from pasm_aug.report.movement import open_points
+from pasm_aug.report.outcome import (
     FITTED,
     arms_sentence,
     duration,
@@ -22,11 +22,11 @@ from pasm_aug.outcome import (
     verdict,
     verdict_sentences,
 )
-from pasm_aug.page import bullets, contents, facts, page, paragraph, section
-from pasm_aug.regions import region_sentence, region_shares
+from pasm_aug.report.page import bullets, contents, facts, page, paragraph, section
+from pasm_aug.report.regions import region_sentence, region_shares
+from pasm_aug.report.run_folder import Run
+from pasm_aug.report.sections import Report
 from pasm_aug.results import RoundResult, best_round
-from pasm_aug.run_folder import Run
-from pasm_aug.sections import Report
 
 __all__ = [
     "FITTED",

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from pasm_aug.checkpoint import Saved, load_checkpoint, save_checkpoint
 from pasm_aug.evaluation import Metrics
-from pasm_aug.guards import DivergedError
 from pasm_aug.loading import EpochSampler
 from pasm_aug.results import write_csv
 from pasm_aug.rng import derive_seed
-from pasm_aug.steps import TrainingStep
-from pasm_aug.tensorboard import EventLog
+from pasm_aug.training.checkpoint import Saved, load_checkpoint, save_checkpoint
+from pasm_aug.training.guards import DivergedError
+from pasm_aug.training.steps import TrainingStep
+from pasm_aug.training.tensorboard import EventLog
 
 LOOK = 50  # steps on a GPU between two looks at the loss: each look waits for the GPU
 

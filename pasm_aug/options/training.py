@@ -6,7 +6,6 @@ import argparse
 from typing import Any
 
 from pasm_aug.options import Switch, add_machine, at_least, decay
-from pasm_aug.tensorboard import check_installed
 
 
 def add_training(parser: argparse.ArgumentParser, *, epochs: int, lr: float) -> None:
@@ -150,4 +149,6 @@ def check_training(args: argparse.Namespace) -> None:
             f"--warmup must be at most the {shortest} epochs of the shortest training, got {args.warmup:g}"
         )
     if args.tensorboard:
+        from pasm_aug.training.tensorboard import check_installed  # loads torch: not for --help
+
         check_installed()

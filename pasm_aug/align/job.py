@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from pasm_aug.align import FaceAligner, read_photograph
-from pasm_aug.align_records import Row, numbers_of
+from pasm_aug.align.records import Row, numbers_of
 from pasm_aug.data.files import PictureError
 from pasm_aug.files import write_atomic
 

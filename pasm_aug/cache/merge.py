@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pasm_aug.cache_file import encode
+from pasm_aug.cache.file import encode
+from pasm_aug.cache.journal import row_dtype
 from pasm_aug.files import write_atomic
-from pasm_aug.journal import row_dtype
 
 LOOKS = 4  # of so many pictures one leaves its look in the file
 
@@ -27,7 +27,7 @@ def write_cache(
     """Merge rows into a cache file, atomically; the same rows in any order give the same bytes.
 
     Args:
-        rows: of :func:`~pasm_aug.journal.row_dtype`; of several with the same key and label the strongest is kept.
+        rows: of :func:`~pasm_aug.cache.journal.row_dtype`; of several with one key and label the strongest is kept.
         index_keys: (N,) int64 content key of each sample of the data set.
         index_labels: (N,) its label.
         metadata: JSON values: ``fingerprint``, ``dataset`` and what else belongs to it; the totals are added here.

@@ -24,12 +24,12 @@ from typing import Any
 from tqdm import tqdm
 
 from pasm_aug.align import FaceAligner
-from pasm_aug.align_job import Job
-from pasm_aug.align_records import Records, Row
-from pasm_aug.cache_file import CacheError
+from pasm_aug.align.job import Job
+from pasm_aug.align.records import Records, Row
+from pasm_aug.cache.file import CacheError
+from pasm_aug.cache.lock import CacheLock
 from pasm_aug.data.files import list_pictures
 from pasm_aug.files import read_json, write_json
-from pasm_aug.lock import CacheLock
 
 NO_FACE, FORMATS = ("keep", "skip", "error"), ("png", "jpg")
 

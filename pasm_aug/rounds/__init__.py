@@ -15,14 +15,14 @@ from torch.utils.data import Dataset
 
 from pasm_aug.arms import make_erase
 from pasm_aug.attack.search import PointSearch
-from pasm_aug.begun import check_begun, check_folder, plain_options
+from pasm_aug.cache.lock import CacheLock
 from pasm_aug.files import write_json
-from pasm_aug.lock import CacheLock
 from pasm_aug.processes import process_state
 from pasm_aug.results import RoundResult, best_round, write_rounds
+from pasm_aug.rounds.begun import check_begun, check_folder, plain_options
+from pasm_aug.rounds.stages import Stages
+from pasm_aug.rounds.stopping import MAX_ROUNDS, StopRule
 from pasm_aug.samples import dataset_digest
-from pasm_aug.stages import Stages
-from pasm_aug.stopping import MAX_ROUNDS, StopRule
 from pasm_aug.sums import resealed
 
 __all__ = ["MAX_ROUNDS", "run_rounds"]
@@ -72,8 +72,8 @@ def run_rounds(
         miner: mine with this network instead of the teacher (Table 7 of the paper).
         search: mode or :class:`PointSearch`.
         augment: one of :data:`~pasm_aug.arms.AUGMENTS`; those in :data:`~pasm_aug.arms.MINED` mine.
-        rounds, patience, margin: when to stop, see :class:`~pasm_aug.stopping.StopRule`; by default after the first
-            round whose gain on validation is not beyond one standard error.
+        rounds, patience, margin: when to stop, see :class:`~pasm_aug.rounds.stopping.StopRule`; by default after the
+            first round whose gain on validation is not beyond one standard error.
         keep_points: the student sees the points of so many rounds, this one's and the last ones', one at a time.
         refresh: mine anew only pictures whose true-class probability moved by at least this since the last round; the
             others keep their point. 0: all are mined anew.

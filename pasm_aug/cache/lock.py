@@ -6,7 +6,7 @@ import contextlib
 import os
 from types import TracebackType
 
-from pasm_aug.cache_file import CacheError
+from pasm_aug.cache.file import CacheError
 
 try:
     import fcntl

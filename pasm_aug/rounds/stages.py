@@ -18,24 +18,24 @@ from torch.utils.data import Dataset, Subset
 
 from pasm_aug.arms import MINED, arm_positions, make_erase
 from pasm_aug.attack.search import PointSearch
-from pasm_aug.balance import class_weights, labels_of
-from pasm_aug.begun import shared_positions
 from pasm_aug.cache import PositionCache
 from pasm_aug.crossdata import less, shared_pictures
-from pasm_aug.epochs import TrainResult
 from pasm_aug.evaluation import count_outputs, evaluate
 from pasm_aug.files import write_atomic
 from pasm_aug.functional import distillation_loss
 from pasm_aug.gain import paired_gain
-from pasm_aug.guards import DivergedError
 from pasm_aug.mining import mine_positions
 from pasm_aug.models import load_model
 from pasm_aug.processes import process_state
 from pasm_aug.results import RoundResult
 from pasm_aug.rng import derive_seed
-from pasm_aug.round_folder import read_round, rewrite_round, write_round
+from pasm_aug.rounds.begun import shared_positions
+from pasm_aug.rounds.folder import read_round, rewrite_round, write_round
 from pasm_aug.stacked import stacked_positions
 from pasm_aug.training import train
+from pasm_aug.training.balance import class_weights, labels_of
+from pasm_aug.training.epochs import TrainResult
+from pasm_aug.training.guards import DivergedError
 from pasm_aug.transforms import PairedView
 
 

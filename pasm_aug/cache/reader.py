@@ -8,9 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from pasm_aug.cache_file import CacheError, Stamp, decode, stamp_of
+from pasm_aug.cache.file import CacheError, Stamp, decode, stamp_of
+from pasm_aug.cache.merge import serving_rows
 from pasm_aug.content import unlikeness
-from pasm_aug.merge import serving_rows
 
 ALIKE = 3  # bits of 64 in which the same picture may look different, resized by another library
 

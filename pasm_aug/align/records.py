@@ -15,7 +15,7 @@ from pasm_aug.align import Face
 from pasm_aug.files import write_atomic
 
 if TYPE_CHECKING:
-    from pasm_aug.align_job import Job
+    from pasm_aug.align.job import Job
 
 _PARTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left and right as seen in the picture
 COLUMNS = (

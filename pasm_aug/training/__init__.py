@@ -1,8 +1,8 @@
 """Train one network: plain cross-entropy for the first teacher, Eq. 4 for the students.
 
 accelerate supplies device, precision and processes; the order and the randomness of every epoch come from
-:mod:`pasm_aug.loading`, one step from :mod:`pasm_aug.steps`, the state of an interrupted training from
-:mod:`pasm_aug.checkpoint`.
+:mod:`pasm_aug.loading`, one step from :mod:`pasm_aug.training.steps`, the state of an interrupted training from
+:mod:`pasm_aug.training.checkpoint`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 
-from pasm_aug.balance import labels_of, sample_weights
-from pasm_aug.epochs import EpochLoop, TrainingFiles, TrainResult
 from pasm_aug.evaluation import evaluate, logits_of
 from pasm_aug.functional import distillation_loss
-from pasm_aug.guards import DivergedError, OutOfMemoryError, memory_advice
 from pasm_aug.loading import EpochSampler, make_loader
 from pasm_aug.models import Preprocess
 from pasm_aug.pair import ErasedOnly, PairedView
 from pasm_aug.processes import make_accelerator
 from pasm_aug.samples import dataset_digest
-from pasm_aug.schedule import make_scheduler
-from pasm_aug.steps import Loss, TrainingStep
+from pasm_aug.training.balance import labels_of, sample_weights
+from pasm_aug.training.epochs import EpochLoop, TrainingFiles, TrainResult
+from pasm_aug.training.guards import DivergedError, OutOfMemoryError, memory_advice
+from pasm_aug.training.schedule import make_scheduler
+from pasm_aug.training.steps import Loss, TrainingStep
 
 __all__ = ["DivergedError", "OutOfMemoryError", "TrainResult", "train"]
 
@@ -89,7 +89,7 @@ def train(
         loss: ``loss(student_logits, teacher_logits or None, target)``; a mean over the images.
         optimizer: makes one from the parameters; default SGD with momentum 0.9 (the paper, section IV-B).
         scheduler: makes one from the optimiser, stepped once an epoch, in place of ``schedule``.
-        schedule, milestones, warmup: see :func:`~pasm_aug.schedule.lr_factor`.
+        schedule, milestones, warmup: see :func:`~pasm_aug.training.schedule.lr_factor`.
         batch_size: images a step, over all processes together.
         accumulate: parts that a batch is cut into to save memory; the step stays the same but for batch statistics, and
             for a loss that is no plain mean over the images, as with class weights.

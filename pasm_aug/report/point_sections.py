@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from pasm_aug.functional import side_in_pixels
-from pasm_aug.gallery import drop_picks, gallery_figures, gallery_picks, spread
-from pasm_aug.maps import arrow_figure, confidence_figure, distance_figure, heatmap_figures, overall_mean
-from pasm_aug.movement import movements
-from pasm_aug.outcome import main_arm
-from pasm_aug.page import grid, heading, paragraph, table
-from pasm_aug.regions import region_sentence, region_shares
-from pasm_aug.sections import Report
+from pasm_aug.report.gallery import drop_picks, gallery_figures, gallery_picks, spread
+from pasm_aug.report.maps import arrow_figure, confidence_figure, distance_figure, heatmap_figures, overall_mean
+from pasm_aug.report.movement import movements
+from pasm_aug.report.outcome import main_arm
+from pasm_aug.report.page import grid, heading, paragraph, table
+from pasm_aug.report.regions import region_sentence, region_shares
+from pasm_aug.report.sections import Report
 
 
 def gallery(report: Report) -> list[str]:

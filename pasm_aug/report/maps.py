@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pasm_aug.charts import Mosaic, chart, colour, jpeg, legend, png
 from pasm_aug.loading import to_uint8_tensor
-from pasm_aug.movement import Movement, RoundPoints
+from pasm_aug.report.charts import Mosaic, chart, colour, jpeg, legend, png
+from pasm_aug.report.movement import Movement, RoundPoints
 
 HEATMAPS, A_ROW, CELLS, MEAN_OF = 12, 4, 16, 100  # classes, beside each other; cells a side; pictures in a mean
 ARROWS, ARROW_MEANS = 8, 5  # cells a side, points that make an arrow

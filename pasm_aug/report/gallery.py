@@ -11,10 +11,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from pasm_aug.baselines import CamRegionErase
-from pasm_aug.charts import Mosaic
 from pasm_aug.functional import erase_patch, patch_box, side_in_pixels
 from pasm_aug.loading import to_uint8_tensor
-from pasm_aug.movement import RoundPoints
+from pasm_aug.report.charts import Mosaic
+from pasm_aug.report.movement import RoundPoints
 
 GALLERY, A_ROW = 8, 4  # pictures of a gallery, and beside each other
 ROUNDS = 4  # rounds in a figure of pictures; more would make a page too heavy

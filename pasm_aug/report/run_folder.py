@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pasm_aug.files import read_json
-from pasm_aug.outcome import main_arm
+from pasm_aug.report.outcome import main_arm
 from pasm_aug.results import RoundResult
 from pasm_aug.sums import SUMS, damaged
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pasm_aug.arms import AUGMENTS
-from pasm_aug.difference import Difference, difference, interval
 from pasm_aug.evaluation import Metrics
+from pasm_aug.report.difference import Difference, difference, interval
 from pasm_aug.results import RoundResult, best_round
 
 FITTED = 0.98  # share of its training data that a teacher should have right before hard erasing can help

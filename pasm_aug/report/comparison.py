@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pasm_aug.difference import Difference, difference
 from pasm_aug.evaluation import Metrics
-from pasm_aug.figures import accuracy_figure, curves_figure
 from pasm_aug.files import write_atomic
-from pasm_aug.outcome import arms_sentence, duration, network_name, percent
-from pasm_aug.page import bullets, contents, figure, grid, page, paragraph, section, table
+from pasm_aug.report.difference import Difference, difference
+from pasm_aug.report.figures import accuracy_figure, curves_figure
+from pasm_aug.report.outcome import arms_sentence, duration, network_name, percent
+from pasm_aug.report.page import bullets, contents, figure, grid, page, paragraph, section, table
+from pasm_aug.report.run_folder import Run, read_metrics
 from pasm_aug.results import best_round
-from pasm_aug.run_folder import Run, read_metrics
 
 RUNS = (
     "The round of each run that validation picked. Percent of pictures classified rightly; ± is the 95 % interval. "

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pasm_aug.arms import AUGMENTS
-from pasm_aug.charts import WIDTH, chart, colour, legend, png
-from pasm_aug.difference import Difference
-from pasm_aug.difference import interval as interval
+from pasm_aug.report.charts import WIDTH, chart, colour, legend, png
+from pasm_aug.report.difference import Difference
+from pasm_aug.report.difference import interval as interval
 from pasm_aug.results import RoundResult
 
 NAMED_CLASSES, NUMBERED_CLASSES, BARS = 30, 12, 20  # more would not be readable

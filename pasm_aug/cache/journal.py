@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from pasm_aug.cache_file import CacheError, check_fingerprint
+from pasm_aug.cache.file import CacheError, check_fingerprint
 from pasm_aug.files import write_atomic
 
 _FILE, _RECORD = b"PASMJRN2", b"\xf1PASMrec"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pasm_aug.cache_file import CacheError, check_fingerprint
-from pasm_aug.cache_reader import CacheReader
-from pasm_aug.lock import CacheLock
-from pasm_aug.merge import as_rows, match, write_cache
+from pasm_aug.cache.file import CacheError, check_fingerprint
+from pasm_aug.cache.lock import CacheLock
+from pasm_aug.cache.merge import as_rows, match, write_cache
+from pasm_aug.cache.reader import CacheReader
 
 __all__ = ["CacheError", "CacheLock", "Points", "PositionCache", "check_fingerprint", "write_cache"]
 
@@ -93,7 +93,7 @@ class PositionCache(CacheReader):
         return {name: column.copy() for name, column in self._opened().items()}
 
     def to_rows(self) -> np.ndarray:
-        """The rows as :func:`~pasm_aug.journal.row_dtype`, to be merged again with further ones.
+        """The rows as :func:`~pasm_aug.cache.journal.row_dtype`, to be merged again with further ones.
 
         The file keeps the cost as totals; they are spread evenly over the rows here, so that their sum stays.
         """
