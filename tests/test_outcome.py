@@ -37,6 +37,16 @@ def test_the_verdict_on_a_run_without_a_better_round_or_any():
     assert verdict({"point": [FIRST]}) == "Only the first teacher was trained: 70.0% of the test pictures right."
 
 
+def test_arms_that_come_down_to_the_first_teacher_are_compared_by_their_last_rounds():
+    arms = {
+        "point": [FIRST, network("point", 1, 690, improved=False, teacher=0)],
+        "none": [FIRST, network("none", 1, 710, improved=False, teacher=0)],
+    }
+    assert "No erasing did not improve on it either (round 1: 71.0%); against that, PASM's round 1 has -2.0" in verdict(
+        arms
+    )
+
+
 def test_the_verdict_names_another_arm_than_the_method():
     arms = {"cam-region": [FIRST, network("cam-region", 1, 720, teacher=0)], "none": [FIRST]}
     assert main_arm(arms) == "cam-region"

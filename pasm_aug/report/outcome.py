@@ -106,13 +106,22 @@ def verdict_sentences(arms: Arms) -> list[str]:
     picked, last = best_round(arms[main]), arms[main][-1]
     if picked.test and first.test and last.test:
         lines.append(_against_first(first, picked, last, arm_name(main)))
-        rivals = {arm: best_round(results) for arm, results in arms.items() if arm != main}
-        for arm, rival in rivals.items():
-            if rival.test is not None:
+        for arm, results in arms.items():
+            rival, end = best_round(results), results[-1]
+            if arm == main or rival.test is None or end.test is None:
+                continue
+            name = AUGMENTS.get(arm, arm)
+            if rival.round == picked.round == 0 and end is not rival:  # both arms come down to the same network
                 lines.append(
-                    f"Against {AUGMENTS.get(arm, arm)} with the same budget (round {rival.round}: "
-                    f"{rival.test.accuracy:.1%}): {_in_points(difference(rival.test, picked.test))}."
+                    f"{name[:1].upper()}{name[1:]} did not improve on it either (round {end.round}: "
+                    f"{end.test.accuracy:.1%}); against that, {arm_name(main)}'s round {last.round} has "
+                    f"{_in_points(difference(end.test, last.test))}."
                 )
+                continue
+            lines.append(
+                f"Against {name} with the same budget (round {rival.round}: {rival.test.accuracy:.1%}): "
+                f"{_in_points(difference(rival.test, picked.test))}."
+            )
     apart = {name: best for name, best in {"the first teacher": first, **_picked(arms)}.items() if best.apart}
     if apart and first.test and first.apart:
         said = ", ".join(f"{name} {best.apart.accuracy:.1%}" for name, best in apart.items() if best.apart)
