@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchvision import tv_tensors
 
 from pasm_aug.content import content_key
+from pasm_aug.losses import distillation_loss
 
 __all__ = [
     "clipped_box",
@@ -209,40 +209,3 @@ def _like(plain: Tensor, image: Tensor) -> Tensor:
 def _check_channels(values: int, channels: int) -> None:
     if values not in (1, channels):
         raise ValueError(f"value must hold 1 or {channels} numbers (the image's channels), got {values}")
-
-
-def distillation_loss(
-    student_logits: Tensor,
-    teacher_logits: Tensor | None,
-    target: Tensor,
-    *,
-    alpha: float = 1.0,
-    beta: float = 0.1,
-    label_smoothing: float = 0.0,
-    class_weights: Tensor | None = None,
-) -> Tensor:
-    """``alpha * CE(student, target) + beta * MSE(student, teacher)``: Eq. 4 of the paper.
-
-    The student's logits are taken on the erased image, the teacher's on the clean one. The paper leaves the reduction
-    of the MSE open; here it is the mean over batch × classes (``beta`` depends on that).
-
-    Args:
-        student_logits: (B, classes) floating.
-        teacher_logits: (B, classes) floating, detached; ``None`` leaves the second term out.
-        target: (B,) int64 labels.
-        label_smoothing: share of the target that is spread over all classes (Szegedy et al. 2016), in [0, 1].
-        class_weights: (classes,) floating, of the cross-entropy; it is then the weighted mean over the batch.
-
-    Raises:
-        ValueError: student and teacher logits differ in shape.
-    """
-    weights = None if class_weights is None else class_weights.to(student_logits)
-    loss = alpha * F.cross_entropy(student_logits, target, weights, label_smoothing=label_smoothing)
-    if teacher_logits is None or beta == 0:
-        return loss
-    if student_logits.shape != teacher_logits.shape:
-        raise ValueError(
-            f"teacher_logits must have the student's shape {tuple(student_logits.shape)}, "
-            f"got {tuple(teacher_logits.shape)}: a teacher with another number of classes?"
-        )
-    return loss + beta * F.mse_loss(student_logits, teacher_logits)

@@ -162,7 +162,7 @@ def test_balanced_class_weights_reach_the_loss(tmp_path):
 
     def loss(student, teacher, target):
         weights = class_weights(labels, 3)
-        return torch.nn.functional.cross_entropy(student, target, weights, label_smoothing=0.1)
+        return torch.nn.functional.cross_entropy(student, target, weights, reduction="none", label_smoothing=0.1).mean()
 
     plain = run(tmp_path / "plain", data, rounds=0)[0]
     expected = train(own_net(), data["train"], loss=loss, seed=derive_seed(0, 0), batch_size=12, epochs=2, lr=0.05,

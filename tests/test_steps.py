@@ -73,12 +73,12 @@ def test_the_moving_average_is_what_validation_sees():
 @pytest.mark.parametrize("balance", [None, torch.tensor([0.5, 1.0, 3.0])])
 def test_smoothing_class_weights_and_a_teacher_give_torchs_own_losses(smoothing, balance):
     teacher = own_net(7)
-    entropy = nn.CrossEntropyLoss(balance, label_smoothing=smoothing)
+    entropy = nn.CrossEntropyLoss(balance, label_smoothing=smoothing, reduction="none")
 
     def loss(logits, labels, images):
         with torch.no_grad():
             clean = teacher(images.float() / 127.5 - 1)
-        return 2 * entropy(logits, labels) + 0.5 * nn.functional.mse_loss(logits, clean)
+        return 2 * entropy(logits, labels).mean() + 0.5 * nn.functional.mse_loss(logits, clean)
 
     ours = functools.partial(distillation_loss, alpha=2, beta=0.5, label_smoothing=smoothing, class_weights=balance)
     for reuse in (None, False):
@@ -86,12 +86,14 @@ def test_smoothing_class_weights_and_a_teacher_give_torchs_own_losses(smoothing,
         assert weights(found).allclose(plain_loop(Shapes(60), loss), atol=1e-5)
 
 
-@given(st.integers(2, 40), st.integers(2, 20), st.integers(1, 25), st.booleans())
-@example(33, 16, 3, True)
-@example(3, 16, 2, False)
+@given(st.integers(2, 40), st.integers(2, 20), st.integers(1, 25), st.booleans(), st.booleans())
+@example(33, 16, 3, True, False)
+@example(3, 16, 2, False, True)
 @settings(max_examples=25, deadline=None)
-def test_a_batch_in_parts_is_the_same_step(length, batch_size, parts, taught):
+def test_a_batch_in_parts_is_the_same_step(length, batch_size, parts, taught, balanced):
+    weights_of_classes = torch.tensor([0.2, 1.0, 3.0]) if balanced else None
     options = QUICK | {"batch_size": batch_size, "teacher": own_net(7) if taught else None}
+    options["loss"] = functools.partial(distillation_loss, class_weights=weights_of_classes)
     whole = train(own_net(), Shapes(length), **options)
     cut = train(own_net(), Shapes(length), accumulate=parts, **options)
     assert weights(whole.model).allclose(weights(cut.model), atol=1e-5)

@@ -102,6 +102,8 @@ def run_rounds(
         raise ValueError(f"student must be 'refine' or 'scratch', got {student!r}")
     if class_weights not in (None, "balanced"):
         raise ValueError(f"class_weights must be None or 'balanced', got {class_weights!r}")
+    if early_stop is not None and early_stop < 1:
+        raise ValueError(f"early_stop must be at least 1 epoch or None, got {early_stop}")
     if keep_points < 1:
         raise ValueError(f"keep_points must be at least 1, got {keep_points}")
     if not 0 <= refresh <= 1:

@@ -91,8 +91,8 @@ def train(
         scheduler: makes one from the optimiser, stepped once an epoch, in place of ``schedule``.
         schedule, milestones, warmup: see :func:`~pasm_aug.training.schedule.lr_factor`.
         batch_size: images a step, over all processes together.
-        accumulate: parts that a batch is cut into to save memory; the step stays the same but for batch statistics, and
-            for a loss that is no plain mean over the images, as with class weights.
+        accumulate: parts that a batch is cut into to save memory; the step stays the same but for batch statistics
+            (the loss must be a plain mean over the images).
         sampling: ``"shuffle"``: every image once an epoch; ``"balanced"``: as many draws with replacement, every class
             equally often.
         ema: decay in (0, 1) of an exponential moving average of the weights, updated at every step, which is then what
