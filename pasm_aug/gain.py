@@ -35,7 +35,8 @@ def paired_gain(before: np.ndarray, after: np.ndarray) -> Gain:
     Only the pictures on which they disagree tell them apart, so the error is far smaller than that of two separate
     accuracies. It is the adjusted Wald error of Bonett and Price (2012, "Adjusted Wald confidence interval for a
     difference of binomial proportions based on paired data", J. Educ. Behav. Stat. 37): one picture is added to each
-    kind of disagreement, so that a single picture won does not count as certain.
+    kind of disagreement, so that a single picture won does not count as certain. It covers the choice of the pictures,
+    not the chance in training: another seed gives another network.
 
     Args:
         before, after: label and predicted class of every picture, (2, count) int, as ``Metrics.answers``.

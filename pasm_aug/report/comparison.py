@@ -19,7 +19,9 @@ from pasm_aug.results import best_round
 RUNS = (
     "The round of each run that validation picked. Percent of pictures classified rightly; ± is the 95 % interval. "
     "The difference is in points of test accuracy, with its own 95 % interval; it is left out where the runs were "
-    "tested on other pictures. Choose between runs by validation: a choice by test accuracy flatters the chosen one."
+    "tested on other pictures. It covers the choice of the pictures, not that of the seed, which may move a network by "
+    "a point or two: give each setting several seeds. Choose between runs by validation: a choice by test accuracy "
+    "flatters the chosen one."
 )
 
 

@@ -24,7 +24,8 @@ HOW = (
 PAIRED = (
     "Gains in points of accuracy, with 95 % intervals; won: test pictures that only the first of the two has right. "
     "Where the answers to every picture are known, only those count on which the two disagree, so these intervals are "
-    "narrower than those of the accuracies."
+    "narrower than those of the accuracies. They tell how far other test pictures would move a gain; another "
+    "seed moves it too, often by a point or two, and only runs with several seeds show that."
 )
 MISTAKES = 8  # rows of the table of mistakes
 
