@@ -22,7 +22,7 @@ from pasm_aug.crossdata import MappedLabels, less
 from pasm_aug.evaluation import Metrics
 from pasm_aug.files import write_atomic, write_json
 from pasm_aug.functional import distillation_loss
-from pasm_aug.job import report, run
+from pasm_aug.job import check_config, config_of, report, run
 from pasm_aug.mining import mine_positions
 from pasm_aug.models import save_model
 from pasm_aug.opening import (
@@ -42,8 +42,9 @@ from pasm_aug.options.run import add_train
 from pasm_aug.options.training import check_training, training_keywords
 from pasm_aug.processes import process_state
 from pasm_aug.report.figures import confusion_figure
+from pasm_aug.results import RoundResult
+from pasm_aug.rounds.folder import read_round, write_round
 from pasm_aug.training.balance import class_weights, labels_of
-from pasm_aug.training.checkpoint import remove_checkpoint
 from pasm_aug.training.guards import DivergedError
 from pasm_aug.transforms import PairedView
 
@@ -51,15 +52,21 @@ __all__ = ["align", "check", "evaluate", "mine", "predict", "report", "run", "tr
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train one network into a folder."""
+    """Train one network into a folder, or say that it lies there."""
     check_train(args)
+    config = config_of(args)
+    check_config(args.out, config)
     train_split, val = open_split(args, "train"), open_split(args, "val")
     info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
     teacher = open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None
+    if done := read_round(args.out, model_factory(args, len(train_split.classes))()):
+        say(f"{args.out} holds this network already: {_scores(done[0])}")
+        return
     first = process_state().is_main_process
     args.out.mkdir(parents=True, exist_ok=True)
     if first:
         write_options(args.out / "train.yaml", args, add_train)
+        write_json(args.out / "config.json", config)
     try:
         trained = fit(args, train_split, val, teacher, args.out)
     except DivergedError as error:
@@ -67,12 +74,15 @@ def train(args: argparse.Namespace) -> None:
             save_model(args.out, error.result.model, info | {"diverged_after_epoch": error.result.epoch})
         raise
     score = functools.partial(evaluation.evaluate, trained.model, device=args.device, workers=args.workers)
-    scores = {"train": score(train_split), "val": score(val)}
-    if first:
-        save_model(args.out, trained.model, info)
-        remove_checkpoint(args.out / "training.safetensors")
+    arm, number = ("teacher", 0) if teacher is None else (args.augment, 1)
+    result = RoundResult(arm, number, str(args.out), None, True, score(train_split), score(val))
+    write_round(result, trained, info)
     kept = f" (weights of epoch {trained.epoch})" if trained.epoch < len(trained.history) else ""
-    say(f"train {scores['train'].accuracy:.1%}  val {scores['val'].accuracy:.1%}{kept}  → {args.out}")
+    say(f"{_scores(result)}{kept}  → {args.out}")
+
+
+def _scores(result: RoundResult) -> str:
+    return f"train {result.train.accuracy:.1%}  val {result.val.accuracy:.1%}"
 
 
 def check_train(args: argparse.Namespace) -> None:

@@ -29,8 +29,26 @@ def test_a_training_with_everything_switched_on(tmp_path, teacher):
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] < 0.01  # the cosine has fallen from 0.05
     files = {file.name for file in (tmp_path / "net").iterdir()}
-    assert files == {"metrics.csv", "model.json", "model.safetensors", "train.yaml"}
+    assert files == {
+        "README.md", "SHA256SUMS", "config.json", "metrics.csv", "model.json", "model.safetensors", "predictions.csv",
+        "result.json", "train.yaml",
+    }  # fmt: skip
     assert load_model(tmp_path / "net").info["classes"] == CLASSES
+
+
+def test_the_same_command_again_trains_nothing_and_another_is_refused(tmp_path, capsys):
+    words = [*QUICK, "--epochs", "1", "--out", str(tmp_path)]
+    assert main(words) == 0
+    said = capsys.readouterr().out.split("  →")[0]
+    before = (tmp_path / "model.safetensors").stat().st_mtime_ns
+    assert main(words) == 0
+    assert capsys.readouterr().out == f"{tmp_path} holds this network already: {said}\n"
+    assert (tmp_path / "model.safetensors").stat().st_mtime_ns == before
+    assert main([*words, "--seed", "1"]) == 2
+    assert "seed was 0, now 1" in capsys.readouterr().err
+    (tmp_path / "result.json").write_bytes((tmp_path / "result.json").read_bytes().replace(b"0", b"1", 1))
+    assert main(words) == 2
+    assert "result.json is damaged" in capsys.readouterr().err
 
 
 def test_early_stopping_keeps_the_best_epoch_and_says_so(tmp_path, capsys):

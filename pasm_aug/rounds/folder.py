@@ -36,7 +36,7 @@ def rewrite_round(result: RoundResult) -> RoundResult:
     folder = Path(result.folder)
     if process_state().is_main_process:
         options = folder.parent / "options.json"
-        known = read_json(options) if options.exists() else None
+        known = read_json(options) if folder.name == f"round-{result.round}" and options.exists() else None
         with resealed(folder):
             card = model_card(read_json(folder / "model.json"), result, options=known)
             write_atomic(folder / "README.md", card.encode())
