@@ -111,13 +111,13 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(args.seed)
         network = model_factory(args, len(train_split.classes))()
-    weights = class_weights(labels_of(train_split), len(train_split.classes))
+    balanced = args.class_weights == "balanced"
     loss = functools.partial(
         distillation_loss,
         alpha=args.alpha,
         beta=args.beta,
         label_smoothing=args.label_smoothing,
-        class_weights=weights if args.class_weights == "balanced" else None,
+        class_weights=class_weights(labels_of(train_split), len(train_split.classes)) if balanced else None,
     )
     return training.train(
         network,

@@ -68,10 +68,7 @@ def fill(text: str) -> str | float:
     """``point``, ``mean``, ``random`` or a number."""
     if text in ("point", "mean", "random"):
         return text
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = _number(text)
     if not 0 <= value <= 255:
         raise argparse.ArgumentTypeError(f"wanted point, mean, random or a number in 0…255, got {text!r}")
     return value
@@ -96,10 +93,7 @@ def at_least(low: float, kind: type, *, below: float | None = None) -> Any:
 
 def ratio(text: str) -> float:
     """A share in 0…1, both ends included."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = _number(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"wanted a share in 0…1, got {text!r}")
     return value
@@ -107,13 +101,18 @@ def ratio(text: str) -> float:
 
 def decay(text: str) -> float:
     """A number between 0 and 1, neither of them."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
+    value = _number(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"wanted a number between 0 and 1, such as 0.999, got {text!r}")
     return value
+
+
+def _number(text: str) -> float:
+    """NaN, which lies in no range, for what is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 class Switch(argparse.BooleanOptionalAction):

@@ -55,6 +55,8 @@ def read_run(folder: Path) -> Run:
     Raises:
         ValueError: no run, damage in what is read here, or a run that has not ended.
     """
+    if not (folder / "config.json").exists():
+        raise ValueError(f"{folder / 'config.json'} cannot be read: {folder} is no folder of `pasm-aug run`")
     check_sums(folder)
     config = read_json(folder / "config.json")
     arms = {config["augment"]: _read_rounds(folder)}
