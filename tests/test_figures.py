@@ -73,6 +73,20 @@ def test_curves_leave_gaps_for_what_a_round_does_not_tell():
         assert opened(curves_figure(arms, column, column)).min() < 100
 
 
+def test_the_first_teacher_that_all_arms_share_is_drawn_once(monkeypatch):
+    monkeypatch.setattr("pasm_aug.report.figures.png", lambda figure: figure.axes[0].lines)
+    first, rows = [{"loss": 1.0}, {"loss": 0.5}], [{"loss": 0.3}]
+    teacher, *arms = curves_figure({"point": [first, rows], "none": [first, rows]}, "loss", "loss")
+    assert (teacher.get_label(), list(teacher.get_xdata()), list(teacher.get_ydata())) == (
+        "first teacher",
+        [1, 2],
+        [1.0, 0.5],
+    )
+    assert [list(line.get_xdata()) for line in arms] == [[3, 3], [3, 3]]
+    alone = curves_figure({"point": [first, rows]}, "loss", "loss")
+    assert [list(line.get_xdata()) for line in alone] == [[1, 2, 2, 3, 3]]
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("distance", [0, 7])
 def test_movement_is_drawn_however_far_the_points_moved(distance):

@@ -55,16 +55,22 @@ def curves_figure(
     """One column of the rows of ``metrics.csv`` over the epochs of all rounds, one line an arm, a gap between rounds.
 
     Args:
-        arms: for each arm the tables of its rounds, teacher first.
+        arms: for each arm the tables of its rounds, teacher first; one that they share has a line of its own.
     """
     figure, panel = chart(title, "", 3.0)
+    style: dict[str, Any] = {"marker": ".", "markersize": 4, "linewidth": 1.4}
+    first, *others = (tables[0] for tables in arms.values())
+    shared = bool(others) and all(table == first for table in others)
+    if shared and any(column in row for row in first):
+        values = [row.get(column, np.nan) for row in first]
+        panel.plot(range(1, len(first) + 1), values, color="black", label="first teacher", **style)
     for number, (arm, tables) in enumerate(arms.items()):
         x: list[float] = []
         y: list[float] = []
-        for start, rows in zip(np.cumsum([0, *map(len, tables)]), tables, strict=False):
+        for start, rows in list(zip(np.cumsum([0, *map(len, tables)]), tables, strict=False))[shared:]:
             x += [*(start + 1 + epoch for epoch in range(len(rows))), float(start + len(rows))]
             y += [*(row.get(column, np.nan) for row in rows), np.nan]
-        panel.plot(x, y, marker=".", markersize=4, linewidth=1.4, color=colour(arm, number), label=names.get(arm, arm))
+        panel.plot(x, y, color=colour(arm, number), label=names.get(arm, arm), **style)
     panel.set_xlabel("epoch; a gap: a new round begins")
     if column == "erased_share":
         panel.set_ylim(0, 1.1 * panel.get_ylim()[1])
