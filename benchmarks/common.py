@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from pasm_aug.data import FER2013, SyntheticExpressions
-from pasm_aug.loading import to_uint8_tensor
+from pasm_aug.core.image_content import to_uint8_tensor
+from pasm_aug.data.fer2013 import FER2013
+from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 
 _PACKAGES = ("pasm_aug", "torch", "torchvision", "numpy", "numba", "scipy", "torchattacks")
 _PACKAGES += ("adversarial-robustness-toolbox", "timm", "kornia", "albumentations")
@@ -58,8 +59,8 @@ def open_faces(root: Path | None, split: str, pixels: int) -> Dataset:
 
 def stack(data: Dataset, indices: Iterable[int]) -> tuple[Tensor, np.ndarray]:
     """Images (N, C, H, W) uint8 and labels (N,) int64 of some items."""
-    pictures, labels = zip(*(data[int(index)] for index in indices), strict=True)
-    return torch.stack([to_uint8_tensor(picture) for picture in pictures]), np.array(labels, dtype=np.int64)
+    images, labels = zip(*(data[int(index)] for index in indices), strict=True)
+    return torch.stack([to_uint8_tensor(image) for image in images]), np.array(labels, dtype=np.int64)
 
 
 def draw(

@@ -20,14 +20,16 @@ import torch
 from tqdm import tqdm
 
 import pasm_aug
-from pasm_aug.arms import default_geometry
-from pasm_aug.attack.search import PointResult, PointSearch
-from pasm_aug.data import SyntheticExpressions
-from pasm_aug.evaluation import evaluate
-from pasm_aug.loading import InMemory, to_uint8_tensor
+from pasm_aug.core.image_content import to_uint8_tensor
+from pasm_aug.data.in_memory import InMemory
+from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model
-from pasm_aug.training import train
-from pasm_aug.transforms import PairedView
+from pasm_aug.rounds.arms import default_geometry
+from pasm_aug.search.point_search import PointSearch
+from pasm_aug.search.result import PointResult
+from pasm_aug.training.evaluation import evaluate
+from pasm_aug.training.trainer import train
+from pasm_aug.transforms.paired_view import PairedView
 
 GENERATIONS = (0, 1, 3, 10, 25, 50, 100)
 

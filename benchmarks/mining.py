@@ -32,10 +32,10 @@ from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
 
 from pasm_aug import PointSearch, mine_positions
-from pasm_aug.attack.candidates import corner_colours
-from pasm_aug.attack.teacher import TeacherObjective
-from pasm_aug.files import read_json, write_json
+from pasm_aug.core.files import read_json, write_json
 from pasm_aug.models import build_model, load_model
+from pasm_aug.search.candidates import corner_colours
+from pasm_aug.search.teacher import TeacherObjective
 
 PARTS = ("captured", "peers", "speed")
 AFFORDABLE = 20_000  # candidates that an image may have to be searched exhaustively
@@ -191,7 +191,7 @@ def peers(subject: Subject) -> dict[str, Any]:
             warm(model, images[:1], labels[:1])
         with Meter() as meter:
             outcome = method(model, images[:count], labels[:count])
-        if int((outcome.pictures != images[:count]).any(dim=1).sum(dim=(1, 2)).max()) > 1:
+        if int((outcome.images != images[:count]).any(dim=1).sum(dim=(1, 2)).max()) > 1:
             raise RuntimeError(f"{name} changed more than one pixel of an image")
         outcomes[name] = outcome
         row = {"method": name, "queries": outcome.queries, "forwards": outcome.forwards, "cpu": meter.cpu / count}
@@ -200,7 +200,7 @@ def peers(subject: Subject) -> dict[str, Any]:
     exhaustive = "ours, exhaustive" in outcomes
     with TeacherObjective(model) as objective:
         clean = objective.clean(images, labels).scores
-        score = {n: objective.clean(o.pictures, labels[: len(o.pictures)]).scores for n, o in outcomes.items()}
+        score = {n: objective.clean(o.images, labels[: len(o.images)]).scores for n, o in outcomes.items()}
         seen = {n: objective.clean(torch.stack(o.seen), labels).scores for n, o in outcomes.items() if o.seen}
     best = np.min(
         [score["ours, exhaustive"]] if exhaustive else [s for s in score.values() if len(s) == len(clean)], axis=0
@@ -310,12 +310,12 @@ def memory(subject: Subject) -> list[dict[str, Any]]:
 # -------------------------------------------------------------------------------------------------------- main
 def drawn_faces_teacher(epochs: int, seed: int) -> nn.Module:
     """The small network, trained on drawn faces as ``generations.py`` does."""
-    from pasm_aug.arms import default_geometry
-    from pasm_aug.data import SyntheticExpressions
-    from pasm_aug.evaluation import evaluate
-    from pasm_aug.loading import InMemory
-    from pasm_aug.training import train
-    from pasm_aug.transforms import PairedView
+    from pasm_aug.data.in_memory import InMemory
+    from pasm_aug.data.synthetic.dataset import SyntheticExpressions
+    from pasm_aug.rounds.arms import default_geometry
+    from pasm_aug.training.evaluation import evaluate
+    from pasm_aug.training.trainer import train
+    from pasm_aug.transforms.paired_view import PairedView
 
     faces = InMemory(SyntheticExpressions("train"))
     model = build_model("small", 7, seed=seed)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from pasm_aug import PointSearch
-from pasm_aug.attack.modes import to_pixels
-from pasm_aug.attack.objectives import log_odds
-from pasm_aug.attack.teacher import TeacherObjective
+from pasm_aug.search.objectives import log_odds
+from pasm_aug.search.strategies import to_pixels
+from pasm_aug.search.teacher import TeacherObjective
 
 
 class Watched(nn.Module):
-    """A teacher for pictures in [0, 1], as the peers want it; counts its rows and keeps the best picture it saw."""
+    """A teacher for images in [0, 1], as the peers want it; counts its rows and keeps the best image it saw."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Watched(nn.Module):
         self.attack(0)
 
     def attack(self, label: int) -> None:
-        """From here on, the best picture is the one of lowest probability of ``label``."""
+        """From here on, the best image is the one of lowest probability of ``label``."""
         self.label, self.lowest, self.best = label, np.inf, torch.empty(0)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -38,9 +38,9 @@ class Watched(nn.Module):
 
 @dataclass
 class Outcome:
-    """What a method made of N images: pictures (N, C, H, W) uint8, and the best that went through the network."""
+    """What a method made of N images: images (N, C, H, W) uint8, and the best that went through the network."""
 
-    pictures: Tensor
+    images: Tensor
     queries: float
     forwards: float
     seen: list[Tensor] = field(default_factory=list)
@@ -66,16 +66,16 @@ def ours(search: PointSearch) -> Method:
 
 
 def one_by_one(attack: Callable[[Watched, Tensor, int], Tensor], queries: int, seed: int) -> Method:
-    """A peer that takes float pictures (1, C, H, W) in [0, 1]; both peers draw from numpy's global state."""
+    """A peer that takes float images (1, C, H, W) in [0, 1]; both peers draw from numpy's global state."""
 
     def run(model: nn.Module, images: Tensor, labels: np.ndarray) -> Outcome:
         np.random.seed(seed)  # noqa: NPY002
-        watched, pictures, seen = Watched(model), [], []
+        watched, attacked, seen = Watched(model), [], []
         for image, label in zip(images, labels.tolist(), strict=True):
             watched.attack(label)
-            pictures.append((attack(watched, image[None] / 255, label)[0] * 255).round().to(torch.uint8))
+            attacked.append((attack(watched, image[None] / 255, label)[0] * 255).round().to(torch.uint8))
             seen.append((watched.best * 255).round().to(torch.uint8))
-        return Outcome(torch.stack(pictures), queries, watched.rows / len(images), seen)
+        return Outcome(torch.stack(attacked), queries, watched.rows / len(images), seen)
 
     return run
 
@@ -123,7 +123,7 @@ def scipy_evolution(population: int, generations: int, genes: int, seed: int) ->
                         vectorized=True, updating="deferred", rng=seed,
                     ).x
                 )  # fmt: skip
-        pictures = painted(images, *to_pixels(np.stack(found), height, width))
-        return Outcome(pictures, objective.queries / len(images), objective.forwards / len(images))
+        images = painted(images, *to_pixels(np.stack(found), height, width))
+        return Outcome(images, objective.queries / len(images), objective.forwards / len(images))
 
     return run

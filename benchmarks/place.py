@@ -29,14 +29,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pasm_aug.attack.graph import Network, trace
-from pasm_aug.attack.ledger import spread
-from pasm_aug.attack.objectives import log_odds
-from pasm_aug.attack.search import PointResult, PointSearch
-from pasm_aug.data import FER2013
-from pasm_aug.fill import mean_fill
-from pasm_aug.functional import patch_box, side_in_pixels
+from pasm_aug.core.geometry import patch_box, side_in_pixels
+from pasm_aug.data.fer2013 import FER2013
 from pasm_aug.models import load_model
+from pasm_aug.search.incremental.graph import Network, trace
+from pasm_aug.search.ledger import spread
+from pasm_aug.search.objectives import log_odds
+from pasm_aug.search.point_search import PointSearch
+from pasm_aug.search.result import PointResult
+from pasm_aug.transforms.fill import mean_fill
 
 SIZE, SIDES = 48, [side_in_pixels(share, 48) for share in (31 / 224, 62 / 224)]
 PLACES = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE)), axis=-1).reshape(-1, 2)  # (x, y), row by row
@@ -108,16 +109,16 @@ class Tables:
             pixels = image.float().requires_grad_()
             *clean, logits = maps(teacher.preprocess(pixels[None]))
             odds = log_odds(logits.double(), label[None])
-            slope, *slopes = torch.autograd.grad(odds[0], [pixels, *clean])
+            gradient, *gradients = torch.autograd.grad(odds[0], [pixels, *clean])
             clean_loss[i] = F.softplus(-odds.detach())
             for table, fill in enumerate((0, 255, int(mean_fill(image)[0]))):
-                predicted["input"][i, table] = -masks.flatten(1).float() @ (slope * (fill - image.float())).flatten()
+                predicted["input"][i, table] = -masks.flatten(1).float() @ (gradient * (fill - image.float())).flatten()
                 for part in torch.arange(TOTAL).split(64):
                     with torch.no_grad():
                         *new, logits = maps(teacher.preprocess(torch.where(masks[part, None], fill, image)))
                         loss[i, table, part] = F.softplus(-log_odds(logits.double(), label.expand(len(part))))
                         right[i, table, part] = (logits.argmax(1) == label).float()
-                        for name, after, before, steep in zip((STEM, FIRST), new, clean, slopes, strict=True):
+                        for name, after, before, steep in zip((STEM, FIRST), new, clean, gradients, strict=True):
                             predicted[name][i, table, part] = -((after - before) * steep).sum((1, 2, 3))
         self.rise = (loss.flatten(1) - clean_loss).numpy()
         self.right = right.flatten(1).numpy()
@@ -138,10 +139,10 @@ def peaks(teacher: nn.Module, network: Network, images: Tensor, labels: Tensor) 
     """Places (faces, 1) of the peak of the true class's activation map, and of the steepest pixel."""
     pixels = images.float().requires_grad_()
     last, logits = network.maps([LAST])(teacher.preprocess(pixels))
-    (slope,) = torch.autograd.grad(log_odds(logits.double(), labels).sum(), pixels)
+    (gradient,) = torch.autograd.grad(log_odds(logits.double(), labels).sum(), pixels)
     cam = torch.einsum("bchw,bc->bhw", last.detach(), teacher.fc.weight.detach()[labels])
     cam = F.interpolate(cam[:, None], size=(SIZE, SIZE), mode="bilinear")
-    steepest, hottest = (x.flatten(1).argmax(1, keepdim=True).numpy() for x in (slope.abs(), cam))
+    steepest, hottest = (x.flatten(1).argmax(1, keepdim=True).numpy() for x in (gradient.abs(), cam))
     return hottest, steepest
 
 

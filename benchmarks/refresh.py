@@ -1,4 +1,4 @@
-"""Does it pay to mine anew only the pictures whose teacher changed its mind?
+"""Does it pay to mine anew only the images whose teacher changed its mind?
 
     python benchmarks/refresh.py --run RUN --root FER2013 [--images 1000] [--round 2]
 
@@ -20,15 +20,15 @@ from common import Meter, machine, open_faces, table, versions
 from torch.utils.data import Subset
 
 from pasm_aug import PointSearch, PositionCache, mine_positions
-from pasm_aug.files import read_json, write_json
-from pasm_aug.loading import InMemory
+from pasm_aug.core.files import read_json, write_json
+from pasm_aug.data.in_memory import InMemory
 from pasm_aug.models import load_model
 
 THRESHOLDS = (0.01, 0.05, 0.1, 0.3, 1.0)
 COLUMNS = {
     "threshold": "probability moved by at least",
     "searched": "searched anew|.0%",
-    "forwards": "forwards a picture|.1f",
+    "forwards": "forwards an image|.1f",
     "cost": "processor time ÷ from scratch|.2f",
     "captured": "captured|.3f",
     "same": "same pixel as from scratch|.0%",
@@ -36,7 +36,7 @@ COLUMNS = {
 
 
 def drop(cache: PositionCache) -> np.ndarray:
-    """(N,) what the best point of each picture takes from its true class's probability."""
+    """(N,) what the best point of each image takes from its true class's probability."""
     found = cache.lookup(indices=np.arange(len(cache)))
     return found.p_clean - found.p_point[:, 0]
 

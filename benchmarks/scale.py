@@ -25,9 +25,9 @@ from common import Meter, machine, open_faces, stack, table, versions
 from torch.utils.data import Subset
 
 from pasm_aug import PointSearch, PositionCache, mine_positions
-from pasm_aug.files import write_json
+from pasm_aug.core.files import write_json
+from pasm_aug.core.processes import process_state
 from pasm_aug.models import load_model
-from pasm_aug.processes import process_state
 
 COLUMNS = {
     "images": "images|,",

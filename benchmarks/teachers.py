@@ -21,13 +21,13 @@ from torch import nn
 from torch.utils.data import Subset
 from torchvision.transforms import v2
 
-from pasm_aug.arms import default_geometry
-from pasm_aug.data import FER2013
-from pasm_aug.evaluation import evaluate
-from pasm_aug.loading import InMemory
+from pasm_aug.data.fer2013 import FER2013
+from pasm_aug.data.in_memory import InMemory
 from pasm_aug.models import Preprocess, build_model, save_model
-from pasm_aug.training import train
-from pasm_aug.transforms import PairedView
+from pasm_aug.rounds.arms import default_geometry
+from pasm_aug.training.evaluation import evaluate
+from pasm_aug.training.trainer import train
+from pasm_aug.transforms.paired_view import PairedView
 
 
 def resnet18_3x3(num_classes: int) -> nn.Module:
@@ -56,7 +56,7 @@ RECIPES = {
 
 
 def faces(root: Path, split: str, pixels: int, count: int) -> InMemory:
-    """The first ``count`` pictures of a split of FER2013 at ``pixels`` × ``pixels``, in memory."""
+    """The first ``count`` images of a split of FER2013 at ``pixels`` × ``pixels``, in memory."""
     data = FER2013(root, split, transform=None if pixels == 48 else v2.Resize((pixels, pixels)))
     held = InMemory(Subset(data, range(min(count, len(data)))), name=f"{split} faces at {pixels} px")
     held.classes = list(data.classes)

@@ -28,14 +28,15 @@ from torch.utils.data import Subset
 from torchvision.transforms import v2
 
 from pasm_aug import PairedView, PointAdversarialErase, PointSearch, mine_positions
-from pasm_aug.evaluation import eval_mode
-from pasm_aug.files import write_json
-from pasm_aug.functional import distillation_loss
-from pasm_aug.loading import EpochSampler, InMemory, make_loader
+from pasm_aug.core.files import write_json
+from pasm_aug.core.processes import process_state
+from pasm_aug.data.in_memory import InMemory
 from pasm_aug.models import build_model
-from pasm_aug.processes import process_state
-from pasm_aug.training import train
 from pasm_aug.training.checkpoint import save_checkpoint
+from pasm_aug.training.evaluation import eval_mode
+from pasm_aug.training.loading import EpochSampler, make_loader
+from pasm_aug.training.losses import distillation_loss
+from pasm_aug.training.trainer import train
 
 BATCH, LONG = 32, 4
 LOOP = {"variant": "variant", "per_second": "images/s|,.0f", "bare": "bare loop, images/s|,.0f", "ratio": "ratio|.3f"}
@@ -49,11 +50,11 @@ def bare_epoch(network: nn.Module, loader: Any, teacher: nn.Module | None = None
     network.train()
     for images, *clean, target in loader:
         logits = network(network.preprocess(images))  # type: ignore[operator]
-        answers = None
+        predictions = None
         if teacher is not None:
             with torch.no_grad(), eval_mode(teacher):
-                answers = teacher(teacher.preprocess(clean[0] if clean else images))  # type: ignore[operator]
-        loss = distillation_loss(logits, answers, target)
+                predictions = teacher(teacher.preprocess(clean[0] if clean else images))  # type: ignore[operator]
+        loss = distillation_loss(logits, predictions, target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -65,7 +66,7 @@ def timed(work: Callable[[], object], repeats: int) -> float:
 
 
 def loops(data: Any, view: PairedView, still: PairedView, teacher: nn.Module, repeats: int) -> list[dict[str, Any]]:
-    """Our epochs and bare ones: plain, and distilling from erased pictures with and without a random flip."""
+    """Our epochs and bare ones: plain, and distilling from erased images with and without a random flip."""
     small = functools.partial(build_model, "small", len(data.classes))
     ours = functools.partial(train, dataset=data, epochs=1, batch_size=BATCH, device="cpu", progress=False)
     loader = functools.partial(make_loader, data, EpochSampler(len(data), BATCH, least=2))
@@ -133,7 +134,7 @@ def shares(data: Any, view: PairedView, teacher: nn.Module, folder: Path, repeat
         "loading": seconds["loading"],
         "clean twin and flip": seconds["twin"] - seconds["loading"],
         "erasing": seconds["erased"] - seconds["twin"],
-        "the teacher's answers": seconds["all"] - seconds["alone"],
+        "the teacher's predictions": seconds["all"] - seconds["alone"],
         "the student's steps": seconds["alone"] - seconds["erased"],
     }
     epoch = sum(parts.values())

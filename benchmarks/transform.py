@@ -2,15 +2,15 @@
 
     python benchmarks/transform.py [--quick]
 
-One RGB picture of 48² or 224², erased again and again with p = 1 in one process on one thread, all ways in small
+One RGB image of 48² or 224², erased again and again with p = 1 in one process on one thread, all ways in small
 repeats whose order is shuffled anew each time; medians of processor time, ratios within one run. Ours paints a square
-of 31/224 of the side in the mined colour. "By key" includes naming the picture by its content and finding that name
-among a million, "by index" takes a sample (picture, label, SampleIndex), "a miss" has no cache and draws a place. The
+of 31/224 of the side in the mined colour. "By key" includes naming the image by its content and finding that name
+among a million, "by index" takes a sample (image, label, SampleIndex), "a miss" has no cache and draws a place. The
 others paint a black square of the same area, or what their defaults choose where the row says so. timm writes into its
-input and gets a clone, for all others make one. torchvision's RandomErasing takes no PIL picture: what stands in its
+input and gets a clone, for all others make one. torchvision's RandomErasing takes no PIL image: what stands in its
 rows there is the time on a uint8 tensor. kornia gets a batch of one, albumentations a NumPy array (H, W, C).
 
-A batch is 64 pictures, each with a square of its own place and colour. The cache lies in the page cache; a worker's
+A batch is 64 images, each with a square of its own place and colour. The cache lies in the page cache; a worker's
 extra private memory is what opening it and reading 10,000 rows adds while the parent holds the same file open.
 "Loading" is what a data set does beside erasing. The last lines hold what was wished for, reached or not.
 """
@@ -43,11 +43,12 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from pasm_aug import PointAdversarialErase, PositionCache, SampleIndex
-from pasm_aug.cache import write_cache
 from pasm_aug.cache.journal import row_dtype
-from pasm_aug.content import content_key
-from pasm_aug.files import write_json
-from pasm_aug.functional import clipped_box, erase_patches, side_in_pixels
+from pasm_aug.cache.merge import write_cache
+from pasm_aug.core.files import write_json
+from pasm_aug.core.geometry import clipped_box, side_in_pixels
+from pasm_aug.core.image_content import content_key
+from pasm_aug.core.painting import erase_patches
 
 SHARE, BATCH, DIGEST, READS = 31 / 224, 64, 7, 10_000
 FORMS: dict[str, Callable[[Tensor], Any]] = {
@@ -66,20 +67,20 @@ Times = dict[str, float]
 
 
 class Bench:
-    """What all measurements share: the cache, the pictures that it knows, and how long to measure.
+    """What all measurements share: the cache, the images that it knows, and how long to measure.
 
     Attributes:
-        pictures: by side, (64, 3, side, side) uint8. first: by side, the sample index of the first of them.
+        images: by side, (64, 3, side, side) uint8. first: by side, the sample index of the first of them.
     """
 
     def __init__(self, folder: str, count: int, repeats: int, seed: int) -> None:
         self.repeats, self.rng = repeats, np.random.default_rng(seed)
         smooth = F.interpolate(torch.rand(BATCH, 3, 16, 16), size=256, mode="bilinear")
-        self.pictures = {n: (F.interpolate(smooth, size=n, mode="bilinear") * 255).to(torch.uint8) for n in (48, 224)}
-        self.first = {pixels: i * BATCH for i, pixels in enumerate(self.pictures)}
+        self.images = {n: (F.interpolate(smooth, size=n, mode="bilinear") * 255).to(torch.uint8) for n in (48, 224)}
+        self.first = {pixels: i * BATCH for i, pixels in enumerate(self.images)}
         self.jpeg = io.BytesIO()
         v2.functional.to_pil_image(smooth[0]).save(self.jpeg, "jpeg", quality=90)
-        known = [content_key(image) for images in self.pictures.values() for image in images]
+        known = [content_key(image) for images in self.images.values() for image in images]
         known.append(content_key(self.head()))
         rows = np.zeros(count, row_dtype(1, 3))
         rows["key"], rows["look"] = self.rng.integers(-(2**63), 2**63, (2, count))
@@ -129,9 +130,9 @@ def black_square(image: Any, side: int) -> Any:
     return image
 
 
-def one_picture(bench: Bench, form: str, pixels: int, peers: dict[str, Any]) -> Times:
-    """All ways to erase one picture."""
-    plain = bench.pictures[pixels][0]  # of which torchvision takes the tensor where ours takes a PIL image
+def one_image(bench: Bench, form: str, pixels: int, peers: dict[str, Any]) -> Times:
+    """All ways to erase one image."""
+    plain = bench.images[pixels][0]  # of which torchvision takes the tensor where ours takes a PIL image
     image, side = FORMS[form](plain), side_in_pixels(SHARE, pixels)
     sample = image, 3, SampleIndex([bench.first[pixels], DIGEST])
     by_key, a_miss = bench.ours(), bench.ours(cache=None, on_miss="random")
@@ -171,8 +172,8 @@ def of_peers(image: Tensor, side: int, options: dict[str, Any], peers: dict[str,
 
 
 def one_batch(bench: Bench, form: str, pixels: int) -> Times:
-    """64 pictures, each with its own square."""
-    images, side = FORMS[form](bench.pictures[pixels]), side_in_pixels(SHARE, pixels)
+    """64 images, each with its own square."""
+    images, side = FORMS[form](bench.images[pixels]), side_in_pixels(SHARE, pixels)
     indices = range(bench.first[pixels], bench.first[pixels] + BATCH)
     points = [bench.cache.point(bench.cache.find_index(index)) for index in indices]
     boxes = [clipped_box(x, y, side, pixels, pixels) for x, y, _ in points]
@@ -212,7 +213,7 @@ def of_loading(bench: Bench) -> Times:
     """Decode a JPEG of 256², resize to 224², flip, to float; with erasing right after the resize."""
     after = v2.Compose([v2.RandomHorizontalFlip(), v2.ToDtype(torch.float32, scale=True)])
     by_key, theirs = bench.ours(), v2.RandomErasing(1.0, (SHARE**2, SHARE**2), (1.0, 1.0))
-    name = SampleIndex([sum(map(len, bench.pictures.values())), DIGEST])  # the last of those that the cache knows
+    name = SampleIndex([sum(map(len, bench.images.values())), DIGEST])  # the last of those that the cache knows
     works: Works = {
         "loading": lambda: after(bench.head()),
         "with v2.RandomErasing": lambda: after(theirs(bench.head())),
@@ -275,7 +276,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(folder, rows, repeats, args.seed)
         memory = of_workers(bench)
-        times = {f"{form} {pixels}²": one_picture(bench, form, pixels, peers) for form, pixels in INPUTS}
+        times = {f"{form} {pixels}²": one_image(bench, form, pixels, peers) for form, pixels in INPUTS}
         times |= {f"64 × {form} {pixels}²": one_batch(bench, form, pixels) for form, pixels in INPUTS[:4]}
         times |= {"cache": of_cache(bench), "a JPEG": of_loading(bench)}
 

@@ -2,69 +2,89 @@
 
 The way of a training image, and where to read on:
 
-    data        pasm_aug.data          pictures and labels; drawn faces when there are none
-    align       pasm_aug.align         photographs into faces: MTCNN, five points, one frame
+    data        pasm_aug.data          images and labels; drawn faces when there are none
+    align       pasm_aug.data.align    photographs into faces: MTCNN, five points, one frame
     teacher     pasm_aug.training      a network trained on them
-    mine        pasm_aug.mining        the pixel of each picture whose change hurts the teacher most (attack/)
+    mine        pasm_aug.search        the pixel of each image whose change hurts the teacher most
     cache       pasm_aug.cache         those points, in one file
     transform   pasm_aug.transforms    PointAdversarialErase: a square erased at the point
-    student     pasm_aug.training      learns from the erased picture and the teacher's answer on the clean one
+    student     pasm_aug.training      learns from the erased image and the teacher's logits on the clean one
     next round  pasm_aug.rounds        the better of the two teaches
     report      pasm_aug.report        what came out, as a table and a page
 
-Every public name below is loaded when it is first asked for, so a loader worker that only transforms loads no more.
+What all of them share is in pasm_aug.core, the commands are in pasm_aug.cli. Every public name is loaded when it is
+first asked for, so a loader worker that only transforms loads no more.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
+
+from pasm_aug.core.lazy import lazy
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "PointAdversarialErase": "transforms",
-    "PairedView": "transforms",
-    "IndexedDataset": "transforms",
-    "SampleIndex": "transforms",
-    "ErasePoint": "transforms",
-    "CacheMiss": "transforms",
-    "PositionCache": "cache",
-    "CacheError": "cache",
-    "mine_positions": "mining",
-    "PointSearch": "attack.search",
-    "PointResult": "attack.search",
-    "DifferentialEvolution": "attack.evolution",
-    "distillation_loss": "functional",
-    "content_key": "functional",
-    "erase_patch": "functional",
-    "train": "training",
-    "evaluate": "evaluation",
-    "run_rounds": "rounds",
-    "build_model": "models",
-    "load_model": "models",
-    "save_model": "models",
-    "FaceAligner": "align",
-    "FER2013": "data",
-    "FERPlus": "data",
-    "RAFDB": "data",
-    "CKPlus": "data",
-    "AffectNet": "data",
-    "Manifest": "data",
-    "ExpressionFolder": "data",
-    "SyntheticExpressions": "data",
-}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'pasm_aug' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"pasm_aug.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+if TYPE_CHECKING:  # the same names, for editors and type checkers
+    from pasm_aug.cache.format import CacheError as CacheError
+    from pasm_aug.cache.position_cache import PositionCache as PositionCache
+    from pasm_aug.core.image_content import content_key as content_key
+    from pasm_aug.core.painting import erase_patch as erase_patch
+    from pasm_aug.data.affectnet import AffectNet as AffectNet
+    from pasm_aug.data.align.aligner import FaceAligner as FaceAligner
+    from pasm_aug.data.ckplus import CKPlus as CKPlus
+    from pasm_aug.data.fer2013 import FER2013 as FER2013
+    from pasm_aug.data.ferplus import FERPlus as FERPlus
+    from pasm_aug.data.folder import ExpressionFolder as ExpressionFolder
+    from pasm_aug.data.manifest import Manifest as Manifest
+    from pasm_aug.data.rafdb import RAFDB as RAFDB
+    from pasm_aug.data.synthetic.dataset import SyntheticExpressions as SyntheticExpressions
+    from pasm_aug.models import build_model as build_model
+    from pasm_aug.models import load_model as load_model
+    from pasm_aug.models import save_model as save_model
+    from pasm_aug.rounds.algorithm import run_rounds as run_rounds
+    from pasm_aug.search.evolution import DifferentialEvolution as DifferentialEvolution
+    from pasm_aug.search.mine import mine_positions as mine_positions
+    from pasm_aug.search.point_search import PointSearch as PointSearch
+    from pasm_aug.search.result import PointResult as PointResult
+    from pasm_aug.training.evaluation import evaluate as evaluate
+    from pasm_aug.training.losses import distillation_loss as distillation_loss
+    from pasm_aug.training.trainer import train as train
+    from pasm_aug.transforms.erase import PointAdversarialErase as PointAdversarialErase
+    from pasm_aug.transforms.erase_point import ErasePoint as ErasePoint
+    from pasm_aug.transforms.indexed_dataset import IndexedDataset as IndexedDataset
+    from pasm_aug.transforms.indexed_dataset import SampleIndex as SampleIndex
+    from pasm_aug.transforms.miss_report import CacheMiss as CacheMiss
+    from pasm_aug.transforms.paired_view import PairedView as PairedView
+else:
+    __getattr__, __dir__, __all__ = lazy(
+        __name__,
+        {
+            "transforms.erase": "PointAdversarialErase",
+            "transforms.erase_point": "ErasePoint",
+            "transforms.indexed_dataset": "IndexedDataset SampleIndex",
+            "transforms.miss_report": "CacheMiss",
+            "transforms.paired_view": "PairedView",
+            "cache.position_cache": "PositionCache",
+            "cache.format": "CacheError",
+            "search.mine": "mine_positions",
+            "search.point_search": "PointSearch",
+            "search.result": "PointResult",
+            "search.evolution": "DifferentialEvolution",
+            "core.image_content": "content_key",
+            "core.painting": "erase_patch",
+            "training.losses": "distillation_loss",
+            "training.trainer": "train",
+            "training.evaluation": "evaluate",
+            "rounds.algorithm": "run_rounds",
+            "models": "build_model load_model save_model",
+            "data.align.aligner": "FaceAligner",
+            "data.fer2013": "FER2013",
+            "data.ferplus": "FERPlus",
+            "data.rafdb": "RAFDB",
+            "data.ckplus": "CKPlus",
+            "data.affectnet": "AffectNet",
+            "data.manifest": "Manifest",
+            "data.folder": "ExpressionFolder",
+            "data.synthetic.dataset": "SyntheticExpressions",
+        },
+    )

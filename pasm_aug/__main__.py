@@ -2,6 +2,6 @@
 
 import sys
 
-from pasm_aug.cli import main
+from pasm_aug.cli.entry import main
 
 sys.exit(main())

@@ -1,6 +1,6 @@
 """Networks and their files: build one by name, write it beside a ``model.json``, read it back.
 
-A network that is built or loaded here carries ``.preprocess``, the module that turns uint8 pictures into its input;
+A network that is built or loaded here carries ``.preprocess``, the module that turns uint8 images into its input;
 mining and training use it, so the two can never normalise differently.
 """
 
@@ -17,13 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from pasm_aug.files import read_json, write_atomic, write_json
+from pasm_aug.core.files import read_json, write_atomic, write_json
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Preprocess(nn.Module):
-    """uint8 (B, 1 or 3, H, W) in 0…255 → normalised float32 (B, 3, H, W); grey pictures fill all three channels."""
+    """uint8 (B, 1 or 3, H, W) in 0…255 → normalised float32 (B, 3, H, W); grey images fill all three channels."""
 
     mean: Tensor
     std: Tensor

@@ -1,4 +1,4 @@
-"""Run folders made without training: random answers, random points, the files of a real run."""
+"""Run folders made without training: random predictions, random points, the files of a real run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 from pasm_aug.cache.journal import row_dtype
 from pasm_aug.cache.merge import write_cache
-from pasm_aug.evaluation import Metrics
-from pasm_aug.files import write_json
+from pasm_aug.core.files import write_csv, write_json
 from pasm_aug.report.run_folder import Run
-from pasm_aug.results import RoundResult, write_csv
+from pasm_aug.rounds.results import RoundResult
+from pasm_aug.training.evaluation import Metrics
 
 MINING = ("point", "random-matched", "cam-peak")
 
 
-def scores(labels, predicted, classes, *, answers=True) -> Metrics:
-    """The scores of one network that gave these answers."""
+def scores(labels, predicted, classes, *, predictions=True) -> Metrics:
+    """The scores of one network that gave these predictions."""
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predicted), 1)
@@ -28,11 +28,11 @@ def scores(labels, predicted, classes, *, answers=True) -> Metrics:
         per_class=[hits / row if row else None for hits, row in zip(right, rows, strict=True)],
         confusion=confusion.tolist(),
         count=len(labels),
-        answers=np.stack([labels, predicted]) if answers else None,
+        predictions=np.stack([labels, predicted]) if predictions else None,
     )
 
 
-def answers(labels, accuracy, classes, seed) -> np.ndarray:
+def predictions(labels, accuracy, classes, seed) -> np.ndarray:
     """Predicted classes of which about ``accuracy`` are right."""
     rng = np.random.default_rng(seed)
     wrong = rng.integers(0, classes, len(labels))
@@ -72,7 +72,7 @@ def made_run(
     """A finished run on ``data`` (with ``classes`` and ``labels``), whose accuracy rises by ``rise`` a round.
 
     Args:
-        known: whether every answer is in ``predictions.csv`` and ``stop.json`` is there, as older runs lack them.
+        known: whether every prediction is in ``predictions.csv`` and ``stop.json`` is there, as older runs lack them.
         test_labels: default: those of the data.
     """
     folder, count = Path(folder), len(data.classes)
@@ -84,7 +84,7 @@ def made_run(
         place.mkdir(parents=True)
         level = 0.4 + rise * number
         train, val, test = (
-            scores(own, answers(own, level, count, (seed, number, i)), count, answers=known)
+            scores(own, predictions(own, level, count, (seed, number, i)), count, predictions=known)
             for i, own in enumerate((labels, labels, test_labels))
         )
         result = RoundResult(name, number, str(place), teacher, True, train, val, test)

@@ -8,17 +8,17 @@ from torch.utils.data import Dataset
 
 
 class Shapes(Dataset):
-    """Grey 20×20 pictures of a bright square, cross or ring on noise; labels 0, 1, 2."""
+    """Grey 20×20 images of a bright square, cross or ring on noise; labels 0, 1, 2."""
 
     classes = ("square", "cross", "ring")
 
     def __init__(self, length: int = 60, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
         self.labels = np.arange(length) % 3
-        self.pictures = rng.integers(0, 90, (length, 20, 20), dtype=np.uint8)
-        for picture, label in zip(self.pictures, self.labels, strict=True):
+        self.images = rng.integers(0, 90, (length, 20, 20), dtype=np.uint8)
+        for image, label in zip(self.images, self.labels, strict=True):
             y, x = rng.integers(2, 9, 2)
-            part = picture[y : y + 9, x : x + 9]
+            part = image[y : y + 9, x : x + 9]
             if label == 0:
                 part[2:7, 2:7] = 230
             elif label == 1:
@@ -30,7 +30,7 @@ class Shapes(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[PIL.Image.Image, int]:
-        return PIL.Image.fromarray(self.pictures[index]), int(self.labels[index])
+        return PIL.Image.fromarray(self.images[index]), int(self.labels[index])
 
 
 class OwnNet(nn.Module):

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.utils.data import Subset
 
-from pasm_aug.files import write_atomic
-from pasm_aug.training import train
+from pasm_aug.core.files import write_atomic
+from pasm_aug.training.trainer import train
 from tests.shapes import OwnNet, Shapes, own_net
 
 QUICK = {"epochs": 3, "lr": 0.05, "batch_size": 15, "device": "cpu", "progress": False}
@@ -26,7 +26,7 @@ def test_a_class_without_a_sample_has_no_recall_and_disturbs_nothing():
     for sampling in ("shuffle", "balanced"):
         result = train(own_net(), data, val=val, sampling=sampling, **(QUICK | {"epochs": 6}))
         assert result.history[-1]["loss"] < result.history[0]["loss"]
-        images = torch.from_numpy(Shapes(60).pictures)[:, None]
+        images = torch.from_numpy(Shapes(60).images)[:, None]
         assert 1 not in result.model(result.model.preprocess(images)).argmax(1)
 
 

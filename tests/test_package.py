@@ -35,7 +35,7 @@ def test_python_m_is_the_command():
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_the_readmes_pipeline_finds_every_picture(tmp_path, version):
+def test_the_readmes_pipeline_finds_every_image(tmp_path, version):
     data = Shapes(30)
     for index in range(30):
         image, label = data[index]

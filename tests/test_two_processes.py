@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from pasm_aug.evaluation import evaluate
-from pasm_aug.training import train
-from pasm_aug.transforms import PairedView, PointAdversarialErase
+from pasm_aug.training.evaluation import evaluate
+from pasm_aug.training.trainer import train
+from pasm_aug.transforms.erase import PointAdversarialErase
+from pasm_aug.transforms.paired_view import PairedView
 from tests.shapes import Shapes, own_net
 
 OPTIONS = {"epochs": 3, "lr": 0.05, "batch_size": 14, "device": "cpu", "progress": False}
@@ -23,9 +24,9 @@ SCRIPT = """
 import json, os, signal, sys, time
 import torch
 from torch.distributed.elastic.multiprocessing.errors import record
-from pasm_aug.evaluation import evaluate
-from pasm_aug.functional import distillation_loss
-from pasm_aug.processes import process_state
+from pasm_aug.training.evaluation import evaluate
+from pasm_aug.training.losses import distillation_loss
+from pasm_aug.core.processes import process_state
 from pasm_aug.training import train
 from pasm_aug.transforms import PairedView, PointAdversarialErase
 from tests.shapes import Shapes, own_net
@@ -50,7 +51,7 @@ def main():
     if rank == 0:
         weights = torch.cat([p.detach().flatten() for p in result.model.parameters()]).tolist()
         rows = [{k: v for k, v in row.items() if k != "seconds"} for row in result.history]
-        json.dump([weights, rows, scores.asdict(), scores.answers.tolist()], open(out, "w"))
+        json.dump([weights, rows, scores.asdict(), scores.predictions.tolist()], open(out, "w"))
     torch.distributed.destroy_process_group()
 
 main()
@@ -58,7 +59,7 @@ main()
 
 
 def student(**options):
-    """A student of another network, on pictures that are erased at random places."""
+    """A student of another network, on images that are erased at random places."""
     erase = PairedView(PointAdversarialErase(None, p=1.0))
     return train(own_net(), Shapes(), val=Shapes(25, seed=1), teacher=own_net(7), augment=erase, **(OPTIONS | options))
 
@@ -74,15 +75,15 @@ def two(tmp_path, how, **options):
 def test_two_processes_train_and_score_like_one(tmp_path, options):
     out, done = two(tmp_path, "well", **options)
     assert done.returncode == 0, done.stderr
-    weights, rows, scores, answers = json.loads(out.read_text())
+    weights, rows, scores, predictions = json.loads(out.read_text())
     alone = student(**options)
     expected = torch.cat([p.detach().flatten() for p in alone.model.parameters()])
     assert torch.allclose(torch.tensor(weights), expected, atol=1e-6)
     for two_row, row in zip(rows, alone.history, strict=True):
         assert two_row == pytest.approx({k: v for k, v in row.items() if k != "seconds"}, abs=1e-6)
     judged = evaluate(alone.model, Shapes(31, seed=3), device="cpu")
-    assert np.array_equal(answers, judged.answers)
-    assert scores["confusion"] == judged.confusion  # 31 pictures, none of them twice
+    assert np.array_equal(predictions, judged.predictions)
+    assert scores["confusion"] == judged.confusion  # 31 images, none of them twice
     assert scores["loss"] == pytest.approx(judged.loss, abs=1e-6)
 
 

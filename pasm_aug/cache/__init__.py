@@ -1,114 +1,22 @@
-"""The mined points of a data set: looked up by content, label or index while training, merged from journals once.
-
-A row is one distinct (content key, label) with K points; an index column maps the samples of the data set to rows. So
-the same file serves pipelines that hand over nothing but the picture and those that say which sample it is.
-"""
+"""The mined points of a data set, in one file: looked up while training, merged from journals once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import ArrayLike
+from pasm_aug.core.lazy import lazy
 
-from pasm_aug.cache.file import CacheError, check_fingerprint
-from pasm_aug.cache.lock import CacheLock
-from pasm_aug.cache.merge import as_rows, match, write_cache
-from pasm_aug.cache.reader import CacheReader
-
-__all__ = ["CacheError", "CacheLock", "Points", "PositionCache", "check_fingerprint", "write_cache"]
-
-
-@dataclass(frozen=True)
-class Points:
-    """What :meth:`PositionCache.lookup` found for N samples; where ``hit`` is false the rest means nothing.
-
-    Attributes:
-        hit: (N,) bool.
-        xy: (N, K, 2) uint16, (column, row) in pixels, strongest point first.
-        colour: (N, K, C) uint8.
-        p_clean: (N,) float32 probability of the attacked class on the clean picture.
-        p_point: (N, K) float32, the same with each point set.
-    """
-
-    hit: np.ndarray
-    xy: np.ndarray
-    colour: np.ndarray
-    p_clean: np.ndarray
-    p_point: np.ndarray
-
-
-class PositionCache(CacheReader):
-    """Reader of a cache file; :meth:`open` makes one. ``len()`` is the number of samples it was mined on.
-
-    It maps the file read-only, pickles as its path, and reopens when first used; :meth:`refresh` notices a new file
-    under the same name.
-    """
-
-    def lookup(
-        self, *, keys: ArrayLike | None = None, indices: ArrayLike | None = None, labels: ArrayLike | None = None
-    ) -> Points:
-        """The points of N samples; every criterion that is given must hold for a hit.
-
-        Args:
-            keys: (N,) int64 content keys.
-            indices: (N,) positions in the data set that was mined.
-            labels: (N,) labels; tell pictures apart that occur with several.
-
-        Raises:
-            ValueError: neither keys nor indices, unequal lengths, or an index outside the data set.
-        """
-        if keys is None and indices is None:
-            raise ValueError("lookup needs keys or indices, got neither")
-        columns = self._opened()
-        given = {"keys": keys, "indices": indices, "labels": labels}
-        arrays = {name: np.atleast_1d(np.asarray(v)).astype(np.int64) for name, v in given.items() if v is not None}
-        if len({array.shape for array in arrays.values()}) > 1 or next(iter(arrays.values())).ndim != 1:
-            raise ValueError(f"keys, indices, labels must be (N,), got {[a.shape for a in arrays.values()]}")
-        if "indices" in arrays:
-            rows = self.rows_of(arrays["indices"]).astype(np.int64)
-        else:
-            rows = self._rows_of_keys(arrays["keys"], arrays.get("labels"))
-        hit = rows >= 0
-        for name, column in (("keys", self._key), ("labels", self._label)):
-            if name in arrays:
-                hit[hit] = column[rows[hit]] == arrays[name][hit]
-        chosen = np.where(hit, rows, 0)
-        names = ("xy", "colour", "p_clean", "p_point")
-        if len(self._key):
-            return Points(hit, *(columns[name][chosen] for name in names))
-        return Points(hit, *(np.zeros((len(rows), *columns[name].shape[1:]), columns[name].dtype) for name in names))
-
-    def _rows_of_keys(self, keys: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        rows = match(self._key, self._label, keys, labels)
-        if labels is None and self._serving:
-            rows = np.array([self._serving.get(row, row) for row in rows.tolist()], dtype=np.int64)
-        return rows
-
-    def to_numpy(self) -> dict[str, np.ndarray]:
-        """Copies of the columns: key (R,) int64, label (R,) int16, xy (R, K, 2) uint16, colour (R, K, C) uint8,
-        p_clean (R,) and p_point (R, K) float32, index (N,) int32 from sample to row (-1: not mined), the pairs
-        skipped_key (S,) int64 and skipped_label (S,) int16 that the search left out on purpose, and look (L,) int64,
-        the looks of some of the pictures."""
-        return {name: column.copy() for name, column in self._opened().items()}
-
-    def to_rows(self) -> np.ndarray:
-        """The rows as :func:`~pasm_aug.cache.journal.row_dtype`, to be merged again with further ones.
-
-        The file keeps the cost as totals; they are spread evenly over the rows here, so that their sum stays.
-        """
-        return as_rows(self._opened(), self._metadata)
-
-    def summary(self) -> str:
-        """A few lines for a person."""
-        columns, about = self._opened(), self.metadata
-        clean, point = columns["p_clean"], columns["p_point"][:, :1]
-        lines = [
-            f"{self.path}: {len(self):,} samples, {len(self._key):,} rows of {self.points} point(s), "
-            f"{self.channels} channel(s)",
-            f"not mined: {self.unmined:,} samples; pictures with several labels: {self.conflicts:,}",
-            f"cost: {about['queries']:,} queries, {about['forwards']:,.0f} forwards",
-        ]
-        if len(clean):
-            lines.append(f"mean probability of the attacked class: {clean.mean():.3f} → {point.mean():.3f}")
-        return "\n".join(lines)
+if TYPE_CHECKING:  # the same names, for editors and type checkers
+    from pasm_aug.cache.format import CacheError as CacheError
+    from pasm_aug.cache.merge import write_cache as write_cache
+    from pasm_aug.cache.position_cache import Points as Points
+    from pasm_aug.cache.position_cache import PositionCache as PositionCache
+else:
+    __getattr__, __dir__, __all__ = lazy(
+        __name__,
+        {
+            "position_cache": "Points PositionCache",
+            "format": "CacheError",
+            "merge": "write_cache",
+        },
+    )

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from pasm_aug.cache.file import CacheError, check_fingerprint
-from pasm_aug.files import write_atomic
+from pasm_aug.cache.format import CacheError, check_fingerprint
+from pasm_aug.core.files import write_atomic
 
 _FILE, _RECORD = b"PASMJRN2", b"\xf1PASMrec"
 _HEAD = struct.Struct("<8sII")  # magic; bytes of JSON or number of rows; CRC32
@@ -32,9 +32,9 @@ Path = str | os.PathLike[str]
 
 
 def row_dtype(points: int, channels: int) -> np.dtype:
-    """One mined picture: packed, little-endian.
+    """One mined image: packed, little-endian.
 
-    ``key`` and ``label`` name it, ``look`` is its :func:`~pasm_aug.content.look`; ``mined`` is false where the search
+    ``key`` and ``label`` name it, ``look`` is its :func:`~pasm_aug.core.image_content.look`; ``mined`` is false where the search
     skipped it on purpose (then the point means nothing); ``xy`` (points, 2) pixels, ``colour`` (points, channels)
     uint8; ``p_clean`` and ``p_point`` (points,) the true-class probability before and with each point; ``queries`` and
     ``forwards`` what it cost.

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pasm_aug.cache.file import encode
+from pasm_aug.cache.format import encode
 from pasm_aug.cache.journal import row_dtype
-from pasm_aug.files import write_atomic
+from pasm_aug.core.files import write_atomic
 
-LOOKS = 4  # of so many pictures one leaves its look in the file
+LOOKS = 4  # of so many images one leaves its look in the file
 
 
 def write_cache(

@@ -1,4 +1,4 @@
-"""One picture's row of a position cache, found in microseconds: what a transform asks for."""
+"""One image's row of a position cache, found in microseconds: what a transform asks for."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from pasm_aug.cache.file import CacheError, Stamp, decode, stamp_of
+from pasm_aug.cache.format import CacheError, Stamp, decode, stamp_of
 from pasm_aug.cache.merge import serving_rows
-from pasm_aug.content import unlikeness
+from pasm_aug.core.image_content import unlikeness
 
-ALIKE = 3  # bits of 64 in which the same picture may look different, resized by another library
+ALIKE = 3  # bits of 64 in which the same image may look different, resized by another library
 
 Path = str | os.PathLike[str]
 
 
 class CacheReader:
-    """The file, mapped read-only, and single rows; see :class:`~pasm_aug.cache.PositionCache`."""
+    """The file, mapped read-only, and single rows; see :class:`~pasm_aug.cache.position_cache.PositionCache`."""
 
     def __init__(self, path: Path, *, verify: bool = True) -> None:
         self.path = os.path.abspath(path)
@@ -78,7 +78,7 @@ class CacheReader:
 
     @property
     def digest(self) -> int | None:
-        """Of the data set that was mined (:func:`~pasm_aug.identity.dataset_digest`), where it is known."""
+        """Of the data set that was mined (:func:`~pasm_aug.core.image_content.dataset_digest`), where it is known."""
         self._opened()
         return self._digest
 
@@ -96,7 +96,7 @@ class CacheReader:
 
     @property
     def conflicts(self) -> int:
-        """Number of pictures that occur with several labels."""
+        """Number of images that occur with several labels."""
         self._opened()
         return len(self._serving)
 
@@ -107,9 +107,9 @@ class CacheReader:
         return self._unmined
 
     def find(self, key: int, label: int | None = None) -> int:
-        """Row of a content key, or -1; the fast way for a single picture.
+        """Row of a content key, or -1; the fast way for a single image.
 
-        Without ``label`` a picture with several labels gets the row of its lowest sample index; with one, only the row
+        Without ``label`` an image with several labels gets the row of its lowest sample index; with one, only the row
         of just that label counts.
         """
         if self._stamp is None:
@@ -179,7 +179,7 @@ class CacheReader:
         return self._opened()["p_point"][row].copy()
 
     def resembling(self, looks: Iterable[int]) -> float:
-        """Share of ``looks`` (:func:`~pasm_aug.content.look`) that a mined picture has too; a quarter of the looks of
+        """Share of ``looks`` (:func:`~pasm_aug.core.image_content.look`) that a mined image has too; a quarter of the looks of
         those is kept."""
         known = self._opened()["look"]
         found = [bool((unlikeness(known, look) <= ALIKE).any()) for look in looks]

@@ -9,9 +9,9 @@ import numpy as np
 from pasm_aug.data.affectnet_files import CLASSES, NO_EMOTION, read_annotations, read_folders, read_manifest
 from pasm_aug.data.base import Transform, check_split
 from pasm_aug.data.folder import draw_split
-from pasm_aug.data.listed import ListedPictures, check_classes, check_files, look_alikes, warn_of_count
+from pasm_aug.data.listed import ListedImages, check_classes, check_files, look_alikes, warn_of_count
 
-# With and without contempt; of the validation pictures, one is missing in what is handed out today.
+# With and without contempt; of the validation images, one is missing in what is handed out today.
 PUBLISHED = {
     ("train", True): (287_651,),
     ("train", False): (283_901,),
@@ -20,33 +20,33 @@ PUBLISHED = {
 }
 
 
-class AffectNet(ListedPictures):
-    """AffectNet's training pictures, and its validation pictures as "test".
+class AffectNet(ListedImages):
+    """AffectNet's training images, and its validation images as "test".
 
     The official test split was never published, and everyone reports accuracy on the validation split: it is "test"
-    here, touched once at the end, and "val" is a seeded, stratified draw from the training pictures, files that look
-    like duplicates kept together. Items are (PIL picture as on disk, int label), labels in AffectNet's order: neutral,
+    here, touched once at the end, and "val" is a seeded, stratified draw from the training images, files that look
+    like duplicates kept together. Items are (PIL image as on disk, int label), labels in AffectNet's order: neutral,
     happiness, sadness, surprise, fear, disgust, anger, contempt. Layouts, looked for in this order:
 
     - ``train_set/images/0.jpg`` with ``train_set/annotations/0_exp.npy``, and ``val_set`` likewise;
-    - ``training.csv`` and ``validation.csv`` (also in ``Manually_Annotated_file_lists``) with pictures below ``root``
+    - ``training.csv`` and ``validation.csv`` (also in ``Manually_Annotated_file_lists``) with images below ``root``
       or ``Manually_Annotated_Images``: photographs, to be aligned first;
     - ``train/0 … 7`` and ``val/0 … 7``, or classes by name; with a folder ``test`` too, each is what its name says.
 
-    Pictures without an emotion (8 none, 9 uncertain, 10 no face) are left out and counted.
+    Images without an emotion (8 none, 9 uncertain, 10 no face) are left out and counted.
 
     Args:
         root: the folder.
         split: "train", "val" or "test".
         contempt: False leaves that class out: seven classes.
-        val_fraction: share of "val" in the training pictures.
+        val_fraction: share of "val" in the training images.
         transform, target_transform: as in torchvision.
         seed: of the draw.
 
     Raises:
-        FileNotFoundError: no layout found; pictures or annotations are missing.
-        ValueError: a malformed row or annotation (file and line are named), a class without pictures to train on.
-        PictureError: (when an item is read) a file is no picture.
+        FileNotFoundError: no layout found; images or annotations are missing.
+        ValueError: a malformed row or annotation (file and line are named), a class without images to train on.
+        ImageError: (when an item is read) a file is no image.
     """
 
     def __init__(

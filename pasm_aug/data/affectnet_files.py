@@ -1,4 +1,4 @@
-"""Find AffectNet's pictures and labels on disk, in each of the three layouts."""
+"""Find AffectNet's images and labels on disk, in each of the three layouts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pasm_aug.data.files import list_folders, list_pictures
+from pasm_aug.data.files import list_folders, list_images
 from pasm_aug.data.folder import find_split_folders
 from pasm_aug.data.listed import check_files, check_stems, numbered_folders
 from pasm_aug.data.tables import Place, read_cells, read_table
@@ -41,14 +41,14 @@ def read_annotations(root: Path, official: str) -> Found | None:
         return None
     if not (folder / "images").is_dir():
         raise FileNotFoundError(f"{folder} has a folder annotations, but none of images")
-    paths = list_pictures(folder / "images")
+    paths = list_images(folder / "images")
     check_stems(paths)
     annotations = [folder / "annotations" / f"{path.stem}_exp.npy" for path in paths]
     check_files(annotations, folder / "images")
     stems = {path.stem for path in paths}
     alone = [path for path in sorted((folder / "annotations").glob("*_exp.npy")) if path.name[:-8] not in stems]
     if alone:
-        raise FileNotFoundError(f"{len(alone):,} annotations have no picture in {folder / 'images'}, first: {alone[0]}")
+        raise FileNotFoundError(f"{len(alone):,} annotations have no image in {folder / 'images'}, first: {alone[0]}")
     # There are hundreds of thousands of these files, but few different ones.
     known: dict[bytes, int] = {}
     labels = []
@@ -85,10 +85,10 @@ def read_manifest(root: Path, official: str) -> Found | None:
     for place, row in rows:
         name = row[COLUMNS[0].lower()]
         if names.setdefault(name, place.line) != place.line:
-            raise place.error(f"the picture {name!r} stands already in line {names[name]}")
+            raise place.error(f"the image {name!r} stands already in line {names[name]}")
         labels.append(place.integer(row["expression"], "expression", 0, len(CLASSES) + len(NO_EMOTION) - 1))
     if not labels:
-        raise ValueError(f"{manifest} lists no picture")
+        raise ValueError(f"{manifest} lists no image")
     bases = [root / folder for folder in _IMAGE_FOLDERS]
     base = next((base for base in bases if (base / next(iter(names))).is_file()), bases[0])
     return [base / name for name in names], np.array(labels, dtype=np.int64), manifest

@@ -44,16 +44,16 @@ def canonical_name(name: str) -> str:
 
 
 class ExpressionDataset(Dataset[tuple[Any, Any]], ABC):
-    """Data set with items ``(picture, label)``; a subclass says how picture ``i`` is had.
+    """Data set with items ``(image, label)``; a subclass says how image ``i`` is had.
 
     Args:
         classes: names in the order of the data set's own integer labels.
         labels: (N,) integers in ``0 .. len(classes) - 1``.
-        transform: applied to the PIL picture; without it, items hold the picture as it lies on disk.
+        transform: applied to the PIL image; without it, items hold the image as it lies on disk.
         target_transform: applied to the label.
 
     Attributes:
-        labels: (N,) int64, before ``target_transform``; reading them decodes no picture.
+        labels: (N,) int64, before ``target_transform``; reading them decodes no image.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class ExpressionDataset(Dataset[tuple[Any, Any]], ABC):
         return {name: label for label, name in enumerate(self.classes)}
 
     @abstractmethod
-    def picture(self, index: int) -> Image.Image:
-        """The untransformed picture of an index in ``0 .. len(self) - 1``."""
+    def image(self, index: int) -> Image.Image:
+        """The untransformed image of an index in ``0 .. len(self) - 1``."""
 
     def limited(self, count: int, seed: int = 0) -> ExpressionDataset:
         """``count`` items spread over the classes (see :func:`stratified_sample`), in their old order."""
@@ -90,18 +90,18 @@ class ExpressionDataset(Dataset[tuple[Any, Any]], ABC):
         if not -len(self) <= index < len(self):
             raise IndexError(f"index must lie in {-len(self)} .. {len(self) - 1}, got {index}")
         index = int(index) % len(self)
-        picture: Any = self.picture(index)
+        image: Any = self.image(index)
         label: Any = int(self.labels[index])
         if self.transform is not None:
-            picture = self.transform(picture)
+            image = self.transform(image)
         if self.target_transform is not None:
             label = self.target_transform(label)
-        return picture, label
+        return image, label
 
     def __repr__(self) -> str:
         counts = np.bincount(self.labels, minlength=len(self.classes)).tolist()
         named = ", ".join(f"{name} {count}" for name, count in zip(self.classes, counts, strict=True))
-        return f"{type(self).__name__}({len(self)} pictures: {named})"
+        return f"{type(self).__name__}({len(self)} images: {named})"
 
 
 class ExpressionSubset(ExpressionDataset):
@@ -117,8 +117,8 @@ class ExpressionSubset(ExpressionDataset):
         self.dataset = dataset
         self.indices = np.asarray(indices, dtype=np.int64)
 
-    def picture(self, index: int) -> Image.Image:
-        return self.dataset.picture(int(self.indices[index]))
+    def image(self, index: int) -> Image.Image:
+        return self.dataset.image(int(self.indices[index]))
 
 
 def check_split(split: str, allowed: Sequence[str] = SPLITS) -> None:
@@ -183,7 +183,7 @@ def stratified_split(
         if len(stratum) < len(shares):
             name = classes[label] if classes is not None and label < len(classes) else label
             raise ValueError(
-                f"class {name!r} must have at least {len(shares)} different pictures for as many parts, "
+                f"class {name!r} must have at least {len(shares)} different images for as many parts, "
                 f"got {len(stratum)}"
             )
         missing = shares * sum(map(len, stratum))

@@ -9,15 +9,15 @@ import numpy as np
 from pasm_aug.data.base import SPLITS, Transform, check_split
 from pasm_aug.data.ckplus_files import CLASSES, FRAMES, read_folders, read_sequences
 from pasm_aug.data.grouped_split import joined, numbered, split_groups
-from pasm_aug.data.listed import ListedPictures, look_alikes
+from pasm_aug.data.listed import ListedImages, look_alikes
 
 FOLDS = 10
 
 
-class CKPlus(ListedPictures):
+class CKPlus(ListedImages):
     """CK+ as it comes (sequences) or as CK+48; there is no official split: persons are drawn.
 
-    Items are (PIL picture as on disk, int label); ``classes`` are in CK+'s own order, neutral, anger, contempt,
+    Items are (PIL image as on disk, int label); ``classes`` are in CK+'s own order, neutral, anger, contempt,
     disgust, fear, happiness, sadness, surprise, less those that cannot be there. Layouts, looked for in this order:
 
     - ``cohn-kanade-images/S005/001/S005_001_00000001.png`` with ``Emotion/S005/001/S005_001_00000011_emotion.txt``
@@ -41,9 +41,9 @@ class CKPlus(ListedPictures):
         persons: (N,) names like ``S005``; no person stands in two splits.
 
     Raises:
-        FileNotFoundError: no layout found, or a sequence's pictures are missing.
+        FileNotFoundError: no layout found, or a sequence's images are missing.
         ValueError: a malformed label (file and line are named), a sequence too short, a file name without a person.
-        PictureError: (when an item is read) a file is no picture.
+        ImageError: (when an item is read) a file is no image.
     """
 
     def __init__(

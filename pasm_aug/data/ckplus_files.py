@@ -1,4 +1,4 @@
-"""Find CK+'s pictures, labels and persons on disk."""
+"""Find CK+'s images, labels and persons on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pasm_aug.data.files import list_folders, list_pictures
+from pasm_aug.data.files import list_folders, list_images
 from pasm_aug.data.listed import numbered_folders, warn_of_count
 from pasm_aug.data.tables import read_lines
 
@@ -15,7 +15,7 @@ CLASSES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadn
 FRAMES = ("paper", "peak")
 LAST = 3  # frames of a sequence that carry its label
 PUBLISHED_SEQUENCES = 327  # with a label
-PUBLISHED_48 = 981  # pictures
+PUBLISHED_48 = 981  # images
 
 _IMAGES = ("cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images", "extended-cohn-kanade-images")
 _EMOTIONS = ("Emotion", "Emotion_labels/Emotion", "Emotion_labels")
@@ -47,13 +47,13 @@ def read_sequences(root: Path, frames: str) -> Found | None:
             continue
         labelled += 1
         label, peak = emotion
-        pictures = list_pictures(folder)
-        if peak not in {picture.stem for picture in pictures}:
-            raise FileNotFoundError(f"{folder} has a label for the picture {peak}, which is missing")
+        frame_files = list_images(folder)
+        if peak not in {frame.stem for frame in frame_files}:
+            raise FileNotFoundError(f"{folder} has a label for the image {peak}, which is missing")
         first = 1 if frames == "paper" else 0
-        if len(pictures) < LAST + first:
-            raise ValueError(f"{folder} must have at least {LAST + first} pictures, got {len(pictures)}")
-        paths += pictures[:first] + pictures[-LAST:]
+        if len(frame_files) < LAST + first:
+            raise ValueError(f"{folder} must have at least {LAST + first} images, got {len(frame_files)}")
+        paths += frame_files[:first] + frame_files[-LAST:]
         labels += [0] * first + [label] * LAST
         persons += [name.parts[0]] * (first + LAST)
     if not paths:
@@ -74,7 +74,7 @@ def read_folders(root: Path) -> Found | None:
                 if name is None:
                     raise ValueError(f"{path} must be named like S010_004_00000017.png, which begins with the person")
                 persons.append(name[1])
-            warn_of_count("CK+48", "pictures", len(paths), PUBLISHED_48)
+            warn_of_count("CK+48", "images", len(paths), PUBLISHED_48)
             return paths, labels, np.array(persons), {}, bool((labels == 0).any())
     return None
 
@@ -91,7 +91,7 @@ def _check_labelled_exist(emotions: Path, images: Path, names: set[Path]) -> Non
 
 
 def _emotion(folder: Path) -> tuple[int, str] | None:
-    """A sequence's label and the name (no extension) of the picture it was given for, or None."""
+    """A sequence's label and the name (no extension) of the image it was given for, or None."""
     files = sorted(folder.glob("*_emotion.txt")) if folder.is_dir() else []
     if not files:
         return None

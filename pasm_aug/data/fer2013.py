@@ -12,24 +12,24 @@ from torch import Tensor
 
 from pasm_aug.data.base import ExpressionDataset, Transform, canonical_name, check_split
 from pasm_aug.data.fer2013_csv import USAGES, read_header, read_rows
-from pasm_aug.data.files import content_groups, list_folders, read_picture
+from pasm_aug.data.files import content_groups, list_folders, read_image
 from pasm_aug.data.folder import collect, draw_split, find_split_folders
 
 CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 OFFICIAL_COUNTS = {"train": 28_709, "val": 3_589, "test": 3_589}
-VAL_FRACTION = 0.1  # of the training pictures, where the official validation split is missing
+VAL_FRACTION = 0.1  # of the training images, where the official validation split is missing
 
 _USAGE = dict(zip(("train", "val", "test"), USAGES, strict=True))
 _SINGLE_FILES = ("fer2013.csv", "icml_face_data.csv")
 
-# Pictures (as pixels, or as files not yet read), labels, and whether the split was drawn from training pictures.
+# Images (as pixels, or as files not yet read), labels, and whether the split was drawn from training images.
 _Loaded = tuple[Tensor | list[Path], np.ndarray, bool]
 
 
 class FER2013(ExpressionDataset):
     """The official splits: Training is "train", PublicTest "val", PrivateTest "test".
 
-    Items are (PIL picture of mode "L", 48×48; int label), labels in FER2013's order: anger, disgust, fear, happiness,
+    Items are (PIL image of mode "L", 48×48; int label), labels in FER2013's order: anger, disgust, fear, happiness,
     sadness, surprise, neutral. Layouts, looked for in this order in ``root`` and ``root/fer2013``:
 
     - ``fer2013.csv`` or ``icml_face_data.csv``, with the column Usage (``root`` may be the file itself);
@@ -38,13 +38,13 @@ class FER2013(ExpressionDataset):
     - ``{train,val,test}/<class>/*.png``.
 
     Where the last three lack the official validation split, "val" is a seeded, stratified tenth of the training
-    pictures, duplicates kept together, and "train" is the rest. Where they have one ``test`` for both official test
-    sets (7,178 pictures), "test" is both. A warning says so, as it does for any count that is not the official one.
+    images, duplicates kept together, and "train" is the rest. Where they have one ``test`` for both official test
+    sets (7,178 images), "test" is both. A warning says so, as it does for any count that is not the official one.
 
     Raises:
         FileNotFoundError: no layout found, or none with this split.
         ValueError: a malformed row (file and line are named), a folder that is no class, an empty class folder.
-        PictureError: (when an item is read) a file is no picture.
+        ImageError: (when an item is read) a file is no image.
     """
 
     def __init__(
@@ -57,22 +57,22 @@ class FER2013(ExpressionDataset):
         seed: int = 0,
     ) -> None:
         check_split(split)
-        pictures, labels, drawn = _load(Path(root), split, seed)
+        images, labels, drawn = _load(Path(root), split, seed)
         if split == "train":
             _check_classes(labels)
         super().__init__(CLASSES, labels, transform=transform, target_transform=target_transform)
         self.split = split
         # A tensor, not an array: worker processes then share its memory.
-        self._pictures = pictures
-        if isinstance(pictures, list):
-            self.paths = pictures
+        self._images = images
+        if isinstance(images, list):
+            self.paths = images
         _warn_of_counts(split, labels, drawn)
 
-    def picture(self, index: int) -> Image.Image:
-        if isinstance(self._pictures, list):
-            picture = read_picture(self._pictures[index])
-            return picture if picture.mode == "L" else picture.convert("L")
-        return Image.fromarray(self._pictures[index].numpy())
+    def image(self, index: int) -> Image.Image:
+        if isinstance(self._images, list):
+            image = read_image(self._images[index])
+            return image if image.mode == "L" else image.convert("L")
+        return Image.fromarray(self._images[index].numpy())
 
 
 def _load(root: Path, split: str, seed: int) -> _Loaded:
@@ -135,23 +135,21 @@ def _load_folders(folders: dict[str, Path], split: str, seed: int) -> _Loaded:
 
 
 def _check_classes(labels: np.ndarray) -> tuple[str, ...]:
-    """All class names; raises if the training pictures lack one."""
+    """All class names; raises if the training images lack one."""
     missing = [name for label, name in enumerate(CLASSES) if not (labels == label).any()]
     if missing:
-        raise ValueError(f"FER2013 has seven classes, but there is no training picture of {', '.join(missing)}")
+        raise ValueError(f"FER2013 has seven classes, but there is no training image of {', '.join(missing)}")
     return CLASSES
 
 
 def _warn_of_counts(split: str, labels: np.ndarray, drawn: bool) -> None:
     count, official = len(labels), OFFICIAL_COUNTS[split]
     if drawn:
-        message = f"no official validation split found: {split} is drawn from the training pictures ({count:,} of them)"
+        message = f"no official validation split found: {split} is drawn from the training images ({count:,} of them)"
     elif count == 2 * official:
-        message = (
-            f"{split} holds both official test sets merged ({count:,} pictures): no figure to compare with others'"
-        )
+        message = f"{split} holds both official test sets merged ({count:,} images): no figure to compare with others'"
     elif count != official:
-        message = f"{split} holds {count:,} pictures, officially {official:,}"
+        message = f"{split} holds {count:,} images, officially {official:,}"
     else:
         return
     warnings.warn(f"FER2013: {message}", stacklevel=3)

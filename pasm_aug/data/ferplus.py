@@ -1,4 +1,4 @@
-"""FER+ (Barsoum et al. 2016, arXiv 1608.01041): FER2013's pictures, labelled anew by ten people each."""
+"""FER+ (Barsoum et al. 2016, arXiv 1608.01041): FER2013's images, labelled anew by ten people each."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 from pasm_aug.data.base import ExpressionDataset, Transform, check_split
 from pasm_aug.data.fer2013_csv import USAGES, read_rows
 from pasm_aug.data.ferplus_votes import CLASSES, LEFT_OUT, POLICIES, decide, read_label_csv, read_new_csv
-from pasm_aug.data.files import read_picture
+from pasm_aug.data.files import read_image
 from pasm_aug.data.listed import check_classes, check_files, warn_of_count
 
-PUBLISHED = {"train": 28_558, "val": 3_579, "test": 3_573}  # pictures that FER+ kept, before any policy
+PUBLISHED = {"train": 28_558, "val": 3_579, "test": 3_573}  # images that FER+ kept, before any policy
 
 _USAGE = dict(zip(("train", "val", "test"), USAGES, strict=True))
 _FOLDER = {"train": "FER2013Train", "val": "FER2013Valid", "test": "FER2013Test"}
@@ -29,11 +29,11 @@ _ENOUGH = 1000  # rows to judge by
 class FERPlus(ExpressionDataset):
     """FER2013's own splits (Training "train", PublicTest "val", PrivateTest "test") with the labels of FER+.
 
-    Items are (PIL picture of mode "L", 48×48; int label), labels in the order neutral, happiness, surprise, sadness,
+    Items are (PIL image of mode "L", 48×48; int label), labels in the order neutral, happiness, surprise, sadness,
     anger, disgust, fear, contempt. Layouts, looked for in this order in ``root`` and ``root/data``:
 
     - ``fer2013new.csv`` beside ``fer2013.csv`` or ``icml_face_data.csv``: row by row;
-    - ``FER2013Train``, ``FER2013Valid`` and ``FER2013Test``: pictures with a ``label.csv``, else ``fer2013new.csv``.
+    - ``FER2013Train``, ``FER2013Valid`` and ``FER2013Test``: images with a ``label.csv``, else ``fer2013new.csv``.
 
     Args:
         root: the folder.
@@ -45,12 +45,12 @@ class FERPlus(ExpressionDataset):
 
     Attributes:
         votes: (N, 10) int64, of the eight classes, unknown and no face.
-        paths: files, or None for pictures from a CSV file.
-        left_out: reason → number: pictures that FER+ removed, and those on which the policy comes to no emotion.
+        paths: files, or None for images from a CSV file.
+        left_out: reason → number: images that FER+ removed, and those on which the policy comes to no emotion.
 
     Raises:
-        FileNotFoundError: no layout found, or pictures are missing.
-        ValueError: a malformed row (file and line are named), files that do not go together, a class without pictures.
+        FileNotFoundError: no layout found, or images are missing.
+        ValueError: a malformed row (file and line are named), files that do not go together, a class without images.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class FERPlus(ExpressionDataset):
         self._pixels = None if pixels is None else pixels[kept]
         warn_of_count("FER+", split, int(named.sum()), PUBLISHED[split])
 
-    def picture(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Image.Image:
         if self._pixels is not None:
             return Image.fromarray(self._pixels[index].numpy())
         path = self.paths[index]
         assert path is not None
-        picture = read_picture(path)
-        return picture if picture.mode == "L" else picture.convert("L")
+        image = read_image(path)
+        return image if image.mode == "L" else image.convert("L")
 
 
 def _load(root: Path, split: str) -> tuple[list[str], np.ndarray, Tensor | None, list[Path] | None]:
@@ -98,16 +98,16 @@ def _load(root: Path, split: str) -> tuple[list[str], np.ndarray, Tensor | None,
         if pixel_files and new.is_file():
             names, votes = read_new_csv(new, _USAGE[split], USAGES)
             return names, votes, _pixels(pixel_files[0], new, votes, _USAGE[split]), None
-        pictures = folder / _FOLDER[split]
-        if pictures.is_dir():
-            tables = [path for path in (pictures / "label.csv", new, root / _NEW) if path.is_file()]
+        images = folder / _FOLDER[split]
+        if images.is_dir():
+            tables = [path for path in (images / "label.csv", new, root / _NEW) if path.is_file()]
             if not tables:
-                raise FileNotFoundError(f"{pictures} has no label.csv, and there is no {_NEW} in {folder}")
+                raise FileNotFoundError(f"{images} has no label.csv, and there is no {_NEW} in {folder}")
             if tables[0].name == _NEW:
                 names, votes = read_new_csv(tables[0], _USAGE[split], USAGES)
             else:
                 names, votes = read_label_csv(tables[0])
-            paths = [pictures / name for name in names]
+            paths = [images / name for name in names]
             check_files([path for path, name in zip(paths, names, strict=True) if name], tables[0])
             return names, votes, None, paths
     raise FileNotFoundError(

@@ -18,7 +18,7 @@ def decide(votes: np.ndarray, policy: str) -> np.ndarray:
     """(N,) int64 labels of votes (N, 10), or -1 where ``policy`` comes to no emotion.
 
     - ``majority``, that of the paper: single votes are dropped as outliers, then more than half of the rest must agree.
-    - ``plurality``: one answer has more votes than any other.
+    - ``plurality``: one prediction has more votes than any other.
     - ``argmax``: the emotion with the most votes, whatever unknown and no-face have; the first of several.
 
     Raises:
@@ -39,7 +39,7 @@ def decide(votes: np.ndarray, policy: str) -> np.ndarray:
 
 
 def read_new_csv(path: Path, usage: str, usages: tuple[str, ...]) -> tuple[list[str], np.ndarray]:
-    """Picture names ("" where FER+ removed it) and votes (N, 10) of the rows of fer2013new.csv with this Usage.
+    """Image names ("" where FER+ removed it) and votes (N, 10) of the rows of fer2013new.csv with this Usage.
 
     Raises:
         ValueError: a malformed row or a name that stands twice; file and line are named.
@@ -52,15 +52,15 @@ def read_new_csv(path: Path, usage: str, usages: tuple[str, ...]) -> tuple[list[
             raise place.error(f"Usage must be one of {', '.join(usages)}, got {row['usage']!r}")
         name = row["image name"]
         if name and seen.setdefault(name, place.line) != place.line:
-            raise place.error(f"the picture {name!r} stands already in line {seen[name]}")
+            raise place.error(f"the image {name!r} stands already in line {seen[name]}")
         if row["usage"] == usage:
             names.append(name)
-            votes.append(_votes(place, [row[answer] for answer in ANSWERS]))
+            votes.append(_votes(place, [row[prediction] for prediction in ANSWERS]))
     return names, _as_array(votes)
 
 
 def read_label_csv(path: Path) -> tuple[list[str], np.ndarray]:
-    """Picture names and votes (N, 10) of a label.csv: name, a box in some versions, ten votes; no header.
+    """Image names and votes (N, 10) of a label.csv: name, a box in some versions, ten votes; no header.
 
     Raises:
         ValueError: a malformed row or a name that stands twice; file and line are named.
@@ -71,13 +71,15 @@ def read_label_csv(path: Path) -> tuple[list[str], np.ndarray]:
         if len(cells) - len(ANSWERS) not in (1, 2):
             raise place.error(f"expected a name, perhaps a box, and {len(ANSWERS)} votes, got {len(cells)} cells")
         if seen.setdefault(cells[0], place.line) != place.line:
-            raise place.error(f"the picture {cells[0]!r} stands already in line {seen[cells[0]]}")
+            raise place.error(f"the image {cells[0]!r} stands already in line {seen[cells[0]]}")
         votes.append(_votes(place, cells[-len(ANSWERS) :]))
     return list(seen), _as_array(votes)
 
 
 def _votes(place: Place, cells: list[str]) -> list[int]:
-    return [place.integer(cell, f"votes for {answer}", 0, 100) for cell, answer in zip(cells, ANSWERS, strict=True)]
+    return [
+        place.integer(cell, f"votes for {prediction}", 0, 100) for cell, prediction in zip(cells, ANSWERS, strict=True)
+    ]
 
 
 def _as_array(votes: list[list[int]]) -> np.ndarray:

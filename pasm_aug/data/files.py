@@ -1,4 +1,4 @@
-"""Picture files on disk: find them, read them, tell duplicates."""
+"""Image files on disk: find them, read them, tell duplicates."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from PIL import Image
 IMAGE_EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
-class PictureError(ValueError):
-    """A file that should be a picture cannot be read as one; the message names it."""
+class ImageError(ValueError):
+    """A file that should be an image cannot be read as one; the message names it."""
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """Picture files anywhere below a folder, by extension, sorted; hidden files and folders are left out."""
+def list_images(folder: Path) -> list[Path]:
+    """Image files anywhere below a folder, by extension, sorted; hidden files and folders are left out."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
     visible = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
     return sorted(path for path in visible if path.is_file())
@@ -27,20 +27,20 @@ def list_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def read_picture(path: Path) -> Image.Image:
-    """The picture as it lies on disk: its own mode, EXIF orientation not applied.
+def read_image(path: Path) -> Image.Image:
+    """The image as it lies on disk: its own mode, EXIF orientation not applied.
 
     Raises:
-        PictureError: the file is missing, damaged or no picture.
+        ImageError: the file is missing, damaged or no image.
     """
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
-                raise ValueError(f"its mode {picture.mode!r} has more than 8 bits a channel; bring it to 0…255 first")
-            return picture
+        with Image.open(path) as image:
+            image.load()
+            if image.mode in ("I", "F") or image.mode.startswith("I;"):
+                raise ValueError(f"its mode {image.mode!r} has more than 8 bits a channel; bring it to 0…255 first")
+            return image
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
-        raise PictureError(f"cannot read {path} as a picture: {error}") from error
+        raise ImageError(f"cannot read {path} as an image: {error}") from error
 
 
 def content_groups(paths: list[Path]) -> np.ndarray:

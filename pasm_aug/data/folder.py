@@ -17,7 +17,7 @@ from pasm_aug.data.base import (
     check_split,
     stratified_split,
 )
-from pasm_aug.data.files import IMAGE_EXTENSIONS, content_groups, list_folders, list_pictures, read_picture
+from pasm_aug.data.files import IMAGE_EXTENSIONS, content_groups, list_folders, list_images, read_image
 
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -27,11 +27,11 @@ _SPLIT_FOLDERS = {
 
 
 class ExpressionFolder(ExpressionDataset):
-    """Pictures in ``root/<class>/…`` or ``root/{train,val,test}/<class>/…``.
+    """Images in ``root/<class>/…`` or ``root/{train,val,test}/<class>/…``.
 
-    Without split folders, pictures are split by a seeded, stratified draw that keeps byte-identical files together.
+    Without split folders, images are split by a seeded, stratified draw that keeps byte-identical files together.
     With a ``train`` folder but no ``val`` folder, ``val`` is drawn from ``train`` likewise; a missing ``test`` folder
-    raises, for test pictures are never taken silently from training ones.
+    raises, for test images are never taken silently from training ones.
 
     Class names that are expressions get the canonical spelling (``happy`` → ``happiness``), others stay as they are.
     ``classes``: expressions first, in canonical order, then the others by name; all splits share them.
@@ -46,7 +46,7 @@ class ExpressionFolder(ExpressionDataset):
     Raises:
         FileNotFoundError: no such folder, or no folder for the split.
         ValueError: no class folders, an empty class, two folders for one class, a class unknown to training.
-        PictureError: (when an item is read) a file is no picture.
+        ImageError: (when an item is read) a file is no image.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class ExpressionFolder(ExpressionDataset):
         super().__init__(classes, labels, transform=transform, target_transform=target_transform)
         self.paths = paths
 
-    def picture(self, index: int) -> Image.Image:
-        return read_picture(self.paths[index])
+    def image(self, index: int) -> Image.Image:
+        return read_image(self.paths[index])
 
 
 def find_split_folders(root: Path) -> dict[str, Path]:
@@ -117,13 +117,13 @@ def collect(folder: Path, classes: Sequence[str]) -> tuple[list[Path], np.ndarra
     for name, path in sorted(class_folders(folder).items(), key=lambda item: item[1]):
         if name not in classes:
             raise ValueError(f"class {name!r} of {path} is none of the known ones: {', '.join(classes)}")
-        pictures = list_pictures(path)
-        if not pictures:
+        images = list_images(path)
+        if not images:
             raise ValueError(
                 f"class {name!r} is empty: {path} has no file ending in {', '.join(sorted(IMAGE_EXTENSIONS))}"
             )
-        paths += pictures
-        labels += [classes.index(name)] * len(pictures)
+        paths += images
+        labels += [classes.index(name)] * len(images)
     return paths, np.array(labels, dtype=np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Splits in which a person, with pictures of every class, stays on one side."""
+"""Splits in which a person, with images of every class, stays on one side."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def split_groups(
 ) -> list[np.ndarray]:
     """Split items into parts so that groups stay together and each part has about its share of each class.
 
-    Unlike :func:`~pasm_aug.data.stratified_split`, a group may hold several classes. The rarest class is dealt out
+    Unlike :func:`~pasm_aug.data.base.stratified_split`, a group may hold several classes. The rarest class is dealt out
     first, as in iterative stratification (Sechidis et al. 2011), each group to the part that lacks its class most;
     before that, every part gets some of every class, as far as there are groups for it.
 
@@ -45,7 +45,7 @@ def split_groups(
     counts = np.zeros((group_of.max(initial=-1) + 1, len(kinds)), dtype=np.int64)
     np.add.at(counts, (group_of, label_of), 1)
     if len(counts) < len(shares):
-        raise ValueError(f"{len(shares)} parts need as many different persons or pictures, got {len(counts)}")
+        raise ValueError(f"{len(shares)} parts need as many different persons or images, got {len(counts)}")
     part_of = _deal(counts, shares, np.random.default_rng(seed))
     parts = [np.flatnonzero(part_of[group_of] == part) for part in range(len(shares))]
     for number, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""What the data sets whose pictures are files have in common: paths, what was left out, and looking before training."""
+"""What the data sets whose images are files have in common: paths, what was left out, and looking before training."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import xxhash
 from PIL import Image
 
 from pasm_aug.data.base import ExpressionDataset, Transform, canonical_name
-from pasm_aug.data.files import list_folders, list_pictures, read_picture
+from pasm_aug.data.files import list_folders, list_images, read_image
 
 _SAMPLE = 4096  # bytes
 
 
-class ListedPictures(ExpressionDataset):
-    """Pictures that are files.
+class ListedImages(ExpressionDataset):
+    """Images that are files.
 
     Attributes:
         paths: one file an item.
-        left_out: reason → how many pictures the data set has, but this one leaves out.
+        left_out: reason → how many images the data set has, but this one leaves out.
     """
 
     def __init__(
@@ -39,28 +39,28 @@ class ListedPictures(ExpressionDataset):
         self.paths = list(paths)
         self.left_out = {reason: count for reason, count in (left_out or {}).items() if count}
 
-    def picture(self, index: int) -> Image.Image:
-        return read_picture(self.paths[index])
+    def image(self, index: int) -> Image.Image:
+        return read_image(self.paths[index])
 
 
-class MissingPictures(FileNotFoundError):
-    """A data set names pictures that are not there."""
+class MissingImages(FileNotFoundError):
+    """A data set names images that are not there."""
 
 
 def check_files(paths: Sequence[Path], source: object) -> None:
-    """Raises MissingPictures, naming the first and their number, if files that ``source`` names are missing."""
+    """Raises MissingImages, naming the first and their number, if files that ``source`` names are missing."""
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise MissingPictures(
-            f"{source} names {len(paths):,} pictures, {len(missing):,} of them missing, the first: {missing[0]}"
+        raise MissingImages(
+            f"{source} names {len(paths):,} images, {len(missing):,} of them missing, the first: {missing[0]}"
         )
 
 
 def check_classes(labels: np.ndarray, classes: Sequence[str], name: str) -> None:
-    """Raises ValueError if a class has no picture to train on."""
+    """Raises ValueError if a class has no image to train on."""
     missing = [classes[label] for label in sorted(set(range(len(classes))) - set(np.unique(labels).tolist()))]
     if missing:
-        raise ValueError(f"{name} has {len(classes)} classes, but there is no training picture of {', '.join(missing)}")
+        raise ValueError(f"{name} has {len(classes)} classes, but there is no training image of {', '.join(missing)}")
 
 
 def warn_of_count(name: str, what: str, count: int, *published: int) -> None:
@@ -109,19 +109,19 @@ def numbered_folders(folder: Path, classes: Sequence[str], first: int = 0) -> tu
     paths: list[Path] = []
     labels: list[int] = []
     for label, path in sorted(by_label.items()):
-        pictures = list_pictures(path)
-        if not pictures:
-            raise ValueError(f"class {classes[label]!r} is empty: {path} has no picture")
-        paths += pictures
-        labels += [label] * len(pictures)
+        images = list_images(path)
+        if not images:
+            raise ValueError(f"class {classes[label]!r} is empty: {path} has no image")
+        paths += images
+        labels += [label] * len(images)
     check_stems(paths)
     return paths, np.array(labels, dtype=np.int64)
 
 
 def check_stems(paths: Sequence[Path]) -> None:
-    """Raises ValueError if two files have the same name without extension, as no two pictures of a set may."""
+    """Raises ValueError if two files have the same name without extension, as no two images of a set may."""
     seen: dict[str, Path] = {}
     for path in paths:
         if path.stem in seen:
-            raise ValueError(f"the picture {path.stem!r} stands there twice: {seen[path.stem]} and {path}")
+            raise ValueError(f"the image {path.stem!r} stands there twice: {seen[path.stem]} and {path}")
         seen[path.stem] = path

@@ -1,4 +1,4 @@
-"""Any data set that a table lists: one row a picture."""
+"""Any data set that a table lists: one row an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from pasm_aug.data.base import EXPRESSIONS, SPLITS, Transform, canonical_name, check_split
 from pasm_aug.data.grouped_split import joined, numbered, split_groups
-from pasm_aug.data.listed import ListedPictures, check_files, look_alikes
+from pasm_aug.data.listed import ListedImages, check_files, look_alikes
 from pasm_aug.data.tables import Place, read_table
 
 FILE_NAMES = ("manifest.csv", "manifest.tsv", "labels.csv", "labels.tsv")
@@ -23,8 +23,8 @@ _SPLIT_OF = {
 _Row = tuple[Place, dict[str, str]]
 
 
-class Manifest(ListedPictures):
-    """Pictures listed in a table with the columns ``path``, ``label`` and, if wanted, ``split`` and ``person``.
+class Manifest(ListedImages):
+    """Images listed in a table with the columns ``path``, ``label`` and, if wanted, ``split`` and ``person``.
 
     Cells are separated by ``,`` ``;`` or tab; other columns are overlooked. Paths are relative to the file.
 
@@ -48,9 +48,9 @@ class Manifest(ListedPictures):
         persons: (N,) names, "" where unknown.
 
     Raises:
-        FileNotFoundError: no such file, pictures are missing, or none is in the split.
-        ValueError: a malformed row, a picture listed twice, an unknown label or split; file and line are named.
-        PictureError: (when an item is read) a file is no picture.
+        FileNotFoundError: no such file, images are missing, or none is in the split.
+        ValueError: a malformed row, an image listed twice, an unknown label or split; file and line are named.
+        ImageError: (when an item is read) a file is no image.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Manifest(ListedPictures):
         path = _find(Path(root))
         rows = list(read_table(path, ("path", "label")))
         if not rows:
-            raise ValueError(f"{path} lists no picture")
+            raise ValueError(f"{path} lists no image")
         paths = _paths(path, rows)
         names, labels = _labels(rows, classes)
         persons = np.array([row.get("person", "") for _, row in rows])

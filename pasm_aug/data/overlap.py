@@ -1,4 +1,4 @@
-"""Pictures that stand in two splits, or twice in one, found by content."""
+"""Images that stand in two splits, or twice in one, found by content."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from pasm_aug.content import content_key
+from pasm_aug.core.image_content import content_key
 from pasm_aug.data.base import ExpressionDataset, ExpressionSubset
 
 
 @dataclass(frozen=True)
 class Overlaps:
-    """Which pictures of some splits have the same pixels.
+    """Which images of some splits have the same pixels.
 
     Attributes:
-        keys: split → (N,) int64, equal for pictures with equal pixels.
+        keys: split → (N,) int64, equal for images with equal pixels.
         labels: split → (N,) names of classes.
     """
 
@@ -26,25 +27,25 @@ class Overlaps:
     labels: Mapping[str, np.ndarray]
 
     def shared(self, one: str, other: str) -> int:
-        """How many different pictures stand in both splits."""
+        """How many different images stand in both splits."""
         return len(np.intersect1d(self.keys[one], self.keys[other]))
 
     def also_in(self, split: str, other: str = "train") -> np.ndarray:
-        """Sorted int64 indices of the pictures of ``split`` that also stand in ``other``."""
+        """Sorted int64 indices of the images of ``split`` that also stand in ``other``."""
         return np.flatnonzero(np.isin(self.keys[split], self.keys[other]))
 
     def repeated(self, split: str) -> np.ndarray:
-        """Sorted int64 indices of the pictures that stand in the same split before."""
+        """Sorted int64 indices of the images that stand in the same split before."""
         first = np.unique(self.keys[split], return_index=True)[1]
         return np.setdiff1d(np.arange(len(self.keys[split])), first)
 
     @cached_property
     def in_train(self) -> dict[str, np.ndarray]:
-        """Every other split → indices of its pictures that also stand in "train"."""
+        """Every other split → indices of its images that also stand in "train"."""
         return {split: self.also_in(split) for split in self.keys if split != "train" and "train" in self.keys}
 
     def conflicting(self, split: str | None = None) -> list[list[tuple[str, int]]]:
-        """Groups of equal pictures with different labels, each as (split, index); of one split or of all together."""
+        """Groups of equal images with different labels, each as (split, index); of one split or of all together."""
         groups: dict[int, list[tuple[str, int]]] = {}
         for name in self.keys if split is None else [split]:
             for index, key in enumerate(self.keys[name].tolist()):
@@ -57,36 +58,36 @@ class Overlaps:
         for split, keys in self.keys.items():
             groups = self.conflicting(split)
             lines.append(
-                f"{split}: {len(keys):,} pictures, {len(self.repeated(split)):,} of them repeat another, "
-                f"{len(groups):,} groups ({sum(map(len, groups)):,} pictures) with conflicting labels"
+                f"{split}: {len(keys):,} images, {len(self.repeated(split)):,} of them repeat another, "
+                f"{len(groups):,} groups ({sum(map(len, groups)):,} images) with conflicting labels"
             )
         for one, other in combinations(self.keys, 2):
             lines.append(
-                f"{one} and {other}: {self.shared(one, other):,} different pictures in both "
+                f"{one} and {other}: {self.shared(one, other):,} different images in both "
                 f"({len(self.also_in(one, other)):,} of {one}, {len(self.also_in(other, one)):,} of {other})"
             )
         return "\n".join(lines)
 
 
 def overlaps(splits: Mapping[str, ExpressionDataset]) -> Overlaps:
-    """Compare the untransformed pictures of data sets by content (:func:`~pasm_aug.content.content_key`).
+    """Compare the untransformed images of data sets by content (:func:`~pasm_aug.core.image_content.content_key`).
 
-    Every picture is read once. Labels are compared by the names of their classes, so the data sets may be different
+    Every image is read once. Labels are compared by the names of their classes, so the data sets may be different
     ones.
 
     Args:
         splits: name → data set.
 
     Raises:
-        TypeError: a data set without ``picture(index)``, ``labels`` and ``classes``.
-        PictureError: a file is no picture.
+        TypeError: a data set without ``image(index)``, ``labels`` and ``classes``.
+        ImageError: a file is no image.
     """
     for name, dataset in splits.items():
         if not isinstance(dataset, ExpressionDataset):
             raise TypeError(f"splits[{name!r}] must be an ExpressionDataset, got {type(dataset).__name__}")
     return Overlaps(
         keys={
-            name: np.array([content_key(dataset.picture(index)) for index in range(len(dataset))], dtype=np.int64)
+            name: np.array([content_key(dataset.image(index)) for index in range(len(dataset))], dtype=np.int64)
             for name, dataset in splits.items()
         },
         labels={name: np.array(dataset.classes)[dataset.labels] for name, dataset in splits.items()},
@@ -104,3 +105,11 @@ def without(dataset: ExpressionDataset, indices: np.ndarray | Sequence[int]) -> 
     if len(wrong):
         raise IndexError(f"indices must lie in 0 .. {len(dataset) - 1}, got {wrong[0]}")
     return ExpressionSubset(dataset, np.setdiff1d(np.arange(len(dataset)), dropped))
+
+
+def shared_images(dataset: Any, other: Any) -> np.ndarray:
+    """Sorted indices of the items of ``dataset`` whose image stands in ``other`` too, by content."""
+    own, others = (
+        np.array([content_key(data[i][0]) for i in range(len(data))], dtype=np.int64) for data in (dataset, other)
+    )
+    return np.flatnonzero(np.isin(own, others))

@@ -11,7 +11,7 @@ from pasm_aug.data import rafdb_subsets
 from pasm_aug.data.base import Transform, check_split
 from pasm_aug.data.folder import draw_split
 from pasm_aug.data.listed import (
-    ListedPictures,
+    ListedImages,
     check_classes,
     check_files,
     look_alikes,
@@ -27,10 +27,10 @@ _LISTS = ("EmoLabel/list_patition_label.txt", "list_patition_label.txt")  # spel
 _BASES = ("", "basic", "RAF-DB/basic", "DATASET")  # below root
 
 
-class RAFDB(ListedPictures):
-    """RAF-DB's official training and test pictures; "val" is drawn from training.
+class RAFDB(ListedImages):
+    """RAF-DB's official training and test images; "val" is drawn from training.
 
-    Items are (PIL picture as on disk, int label); labels are RAF-DB's less one: surprise, fear, disgust, happiness,
+    Items are (PIL image as on disk, int label); labels are RAF-DB's less one: surprise, fear, disgust, happiness,
     sadness, anger, neutral. Layouts, looked for in this order in ``root`` and ``root/basic``:
 
     - ``EmoLabel/list_patition_label.txt`` (``train_00001.jpg 5``), or the list alone, with
@@ -38,23 +38,23 @@ class RAFDB(ListedPictures):
     - ``{train,test}/{1,…,7}/*.jpg``, in ``root/DATASET`` too; ``train_labels.csv`` and ``test_labels.csv``
       (image,label), where they are, must agree with the folders.
 
-    There is no official validation split: "val" is a seeded, stratified tenth of the training pictures, duplicates kept
+    There is no official validation split: "val" is a seeded, stratified tenth of the training images, duplicates kept
     together, and "train" the rest.
 
     Args:
         root: the folder.
         split: "train", "val" or "test".
-        aligned: the aligned pictures (100×100) or the original photographs.
-        subset: of "test": "occlusion", "pose30" or "pose45" (Wang et al. 2020); pictures in the order of its list.
+        aligned: the aligned images (100×100) or the original photographs.
+        subset: of "test": "occlusion", "pose30" or "pose45" (Wang et al. 2020); images in the order of its list.
         subset_list: that list, if it is not in ``root`` under its own name.
-        val_fraction: share of "val" in the official training pictures.
+        val_fraction: share of "val" in the official training images.
         transform, target_transform: as in torchvision.
         seed: of the draw.
 
     Raises:
-        FileNotFoundError: no layout found, a list or pictures are missing.
+        FileNotFoundError: no layout found, a list or images are missing.
         ValueError: a malformed line or a wrong label (file and line are named), a subset of another split.
-        PictureError: (when an item is read) a file is no picture.
+        ImageError: (when an item is read) a file is no image.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class RAFDB(ListedPictures):
 
 
 def _load(root: Path, official: str, aligned: bool) -> tuple[Path, Path, list[Path], np.ndarray]:
-    """Folder of the layout, list or folder that names the pictures, paths, labels."""
+    """Folder of the layout, list or folder that names the images, paths, labels."""
     for base in (root / name for name in _BASES):
         for listed in (base / name for name in _LISTS):
             if listed.is_file():
@@ -105,7 +105,7 @@ def _load(root: Path, official: str, aligned: bool) -> tuple[Path, Path, list[Pa
                 return base, listed, [folder / _file_name(name, aligned) for name in names], labels
         if all((base / name / "1").is_dir() for name in ("train", "test")):
             if not aligned:
-                raise FileNotFoundError(f"{base} has class folders of aligned pictures only, not the original ones")
+                raise FileNotFoundError(f"{base} has class folders of aligned images only, not the original ones")
             paths, labels = numbered_folders(base / official, CLASSES, first=1)
             for folder in (base, base.parent):
                 if (folder / f"{official}_labels.csv").is_file():
@@ -128,12 +128,12 @@ def _read_list(path: Path, official: str) -> tuple[list[str], np.ndarray]:
             raise place.error(f"expected 'train_00001.jpg 5' (file, label), got {text!r}")
         name = words[0]
         if seen.setdefault(name, place.line) != place.line:
-            raise place.error(f"the picture {name!r} stands already in line {seen[name]}")
+            raise place.error(f"the image {name!r} stands already in line {seen[name]}")
         label = place.integer(words[1], "label", 1, len(CLASSES)) - 1
         if name.startswith(official):
             found[name] = label
     if not found:
-        raise ValueError(f"{path} lists no picture of the {official} split")
+        raise ValueError(f"{path} lists no image of the {official} split")
     return list(found), np.array(list(found.values()), dtype=np.int64)
 
 
@@ -142,7 +142,7 @@ def _image_folder(base: Path, aligned: bool) -> Path:
     for folder in (base / "Image" / kind, base / kind):
         if folder.is_dir():
             return folder
-    raise FileNotFoundError(f"{base} has no folder Image/{kind} with the {kind} pictures")
+    raise FileNotFoundError(f"{base} has no folder Image/{kind} with the {kind} images")
 
 
 def _file_name(name: str, aligned: bool) -> str:
@@ -156,6 +156,6 @@ def _check_labels(path: Path, paths: list[Path], labels: np.ndarray) -> None:
     for place, row in read_table(path, ("image", "label")):
         label = place.integer(row["label"], "label", 1, len(CLASSES)) - 1
         if row["image"] not in of_folder:
-            raise FileNotFoundError(f"{place}: the picture {row['image']!r} is in no class folder")
+            raise FileNotFoundError(f"{place}: the image {row['image']!r} is in no class folder")
         if of_folder[row["image"]] != label:
             raise place.error(f"{row['image']!r} has label {label + 1}, but lies in {of_folder[row['image']] + 1}")

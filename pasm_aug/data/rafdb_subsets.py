@@ -16,11 +16,11 @@ LIST_NAMES = {
     "pose30": ("val_raf_db_list.txt", "val_raf_db_list_30.txt", "val_raf_db_list_pose_30.txt"),
     "pose45": ("val_raf_db_list_45.txt", "val_raf_db_list_pose_45.txt"),
 }
-PUBLISHED = {"occlusion": 734, "pose30": 1247, "pose45": 558}  # different pictures
+PUBLISHED = {"occlusion": 734, "pose30": 1247, "pose45": 558}  # different images
 
 
 def stem(name: str) -> str:
-    """``test_0003`` of ``test_0003_aligned.jpg``: what a picture is called in every list."""
+    """``test_0003`` of ``test_0003_aligned.jpg``: what an image is called in every list."""
     return re.sub(r"(_aligned)?(\.\w+)?$", "", name)
 
 
@@ -39,12 +39,12 @@ def find_list(subset: str, folders: Sequence[Path]) -> Path:
 
 
 def choose(path: Path, subset: str, stems: Sequence[str], labels: np.ndarray) -> np.ndarray:
-    """Indices of the listed pictures among ``stems`` with their ``labels`` (0-based), in the order of the list.
+    """Indices of the listed images among ``stems`` with their ``labels`` (0-based), in the order of the list.
 
-    A picture that is listed twice counts once; a warning names it.
+    An image that is listed twice counts once; a warning names it.
 
     Raises:
-        ValueError: a malformed line, a picture that is not in the test split, a label that is not the official one;
+        ValueError: a malformed line, an image that is not in the test split, a label that is not the official one;
             file and line are named.
     """
     index_of = {name: index for index, name in enumerate(stems)}
@@ -52,10 +52,10 @@ def choose(path: Path, subset: str, stems: Sequence[str], labels: np.ndarray) ->
     doubled: list[str] = []
     for place, text in read_lines(path):
         if not chosen and re.fullmatch(r"\d+ +\d+", text):
-            continue  # the header that some copies of the pose lists have: numbers of pictures and classes
+            continue  # the header that some copies of the pose lists have: numbers of images and classes
         name, label = _parse(place, text, subset)
         if name not in index_of:
-            raise place.error(f"{name!r} is no picture of the test split")
+            raise place.error(f"{name!r} is no image of the test split")
         index = index_of[name]
         if label != labels[index]:
             raise place.error(f"label − 1 of {name!r} must be {labels[index]} as in the official list, got {label}")

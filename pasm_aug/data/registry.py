@@ -17,7 +17,7 @@ from pasm_aug.data.ferplus import FERPlus
 from pasm_aug.data.folder import ExpressionFolder
 from pasm_aug.data.manifest import Manifest
 from pasm_aug.data.rafdb import RAFDB
-from pasm_aug.data.synthetic import SyntheticExpressions
+from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 
 
 def _synthetic(root: str | Path | None, split: str, *, size: int | None = None, **options: Any) -> ExpressionDataset:
@@ -71,11 +71,11 @@ def open_dataset(
         name: a key of :data:`DATASETS`.
         root: where it lies; the synthetic faces need none.
         split: "train", "val" or "test".
-        size: side of the pictures in pixels: synthetic faces are drawn in it (48 by default), pictures from disk are
+        size: side of the images in pixels: synthetic faces are drawn in it (48 by default), images from disk are
             cut to a square and resized before ``transform`` (as they are by default).
         limit: at most so many items, spread over all classes (seeded, the same for the same seed).
         seed: of the drawn faces, of drawn splits and of ``limit``.
-        transform: applied to each picture.
+        transform: applied to each image.
         options: of the data set's class.
 
     Raises:
@@ -90,15 +90,15 @@ def open_dataset(
     return dataset if limit is None else dataset.limited(limit, seed)
 
 
-def resize_square(picture: Image.Image, size: int) -> Image.Image:
+def resize_square(image: Image.Image, size: int) -> Image.Image:
     """The largest centred square, resized (bilinear, antialiased) to ``size`` × ``size`` unless it has that size."""
-    if picture.size == (size, size):
-        return picture
-    if picture.mode not in ("L", "RGB"):
-        picture = picture.convert("L" if picture.mode == "1" else "RGB")  # palettes cannot be interpolated
-    return ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
+    if image.size == (size, size):
+        return image
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")  # palettes cannot be interpolated
+    return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
 
 
-def _resized(picture: Image.Image, size: int, then: Transform | None) -> Any:
-    picture = resize_square(picture, size)
-    return picture if then is None else then(picture)
+def _resized(image: Image.Image, size: int, then: Transform | None) -> Any:
+    image = resize_square(image, size)
+    return image if then is None else then(image)

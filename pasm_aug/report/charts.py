@@ -35,15 +35,15 @@ def chart(title: str, ylabel: str, height: float) -> tuple[Figure, Any]:
 
 
 class Mosaic:
-    """Pictures in rows and columns with a line of text above each, on one panel: far faster than a panel for each.
+    """Images in rows and columns with a line of text above each, on one panel: far faster than a panel for each.
 
     Args:
-        rows, columns: how many pictures.
-        left: room for a word on each row, as a share of a picture's width.
+        rows, columns: how many images.
+        left: room for a word on each row, as a share of an image's width.
         below: room below, in inches.
     """
 
-    GAP, LINE = 0.03, 0.17  # around a picture, and above it, as shares of its cell's width
+    GAP, LINE = 0.03, 0.17  # around an image, and above it, as shares of its cell's width
 
     def __init__(self, rows: int, columns: int, *, left: float = 0.0, below: float = 0.0) -> None:
         unit = WIDTH / (columns + left)
@@ -58,7 +58,7 @@ class Mosaic:
         self,
         row: int,
         column: int,
-        picture: np.ndarray,
+        image: np.ndarray,
         title: str = "",
         *,
         shape: tuple[int, ...] | None = None,
@@ -70,12 +70,12 @@ class Mosaic:
             shape: height and width in whose proportion it is drawn; default: its own.
             options: of matplotlib's ``imshow``.
         """
-        height, width = (shape or picture.shape)[:2]
+        height, width = (shape or image.shape)[:2]
         side = 1 - 2 * self.GAP
         w, h = side * min(1.0, width / height), side * min(1.0, height / width)
         x, y = column + 0.5 - w / 2, row * (1 + self.LINE) + self.LINE + (1 - h) / 2
         self.panel.text(column + 0.5, y - 0.03, title, fontsize=7.5, ha="center", va="bottom")
-        return self.panel.imshow(picture, extent=(x, x + w, y + h, y), **options)
+        return self.panel.imshow(image, extent=(x, x + w, y + h, y), **options)
 
     def name_row(self, row: int, name: str) -> None:
         """A word beside a row."""
@@ -116,10 +116,10 @@ def png(figure: Figure) -> bytes:
 
 def jpeg(figure: Figure) -> bytes:
     """A figure of photographs, as JPEG; of lower quality where it would be too heavy for a page of many."""
-    picture = _drawn(figure)
+    image = _drawn(figure)
     for quality, subsampling in ((88, 0), (75, 2), (55, 2), (35, 2)):
         buffer = io.BytesIO()
-        picture.save(buffer, format="jpeg", quality=quality, subsampling=subsampling)
+        image.save(buffer, format="jpeg", quality=quality, subsampling=subsampling)
         if buffer.tell() <= HEAVY:
             break
     return buffer.getvalue()

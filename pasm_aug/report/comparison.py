@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from pasm_aug.evaluation import Metrics
-from pasm_aug.files import write_atomic
+from pasm_aug.core.files import write_atomic
 from pasm_aug.report.difference import Difference, difference
 from pasm_aug.report.figures import accuracy_figure, curves_figure
 from pasm_aug.report.outcome import arms_sentence, duration, network_name, percent
 from pasm_aug.report.page import bullets, contents, figure, grid, page, paragraph, section, table
 from pasm_aug.report.run_folder import Run, read_metrics
-from pasm_aug.results import best_round
+from pasm_aug.rounds.results import best_round
+from pasm_aug.training.evaluation import Metrics
 
 RUNS = (
-    "The round of each run that validation picked. Percent of pictures classified rightly; ± is the 95 % interval. "
+    "The round of each run that validation picked. Percent of images classified rightly; ± is the 95 % interval. "
     "The difference is in points of test accuracy, with its own 95 % interval; it is left out where the runs were "
-    "tested on other pictures. It covers the choice of the pictures, not that of the seed, which may move a network by "
+    "tested on other images. It covers the choice of the images, not that of the seed, which may move a network by "
     "a point or two: give each setting several seeds. Choose between runs by validation: a choice by test accuracy "
     "flatters the chosen one."
 )
@@ -61,14 +61,14 @@ def run_names(folders: Sequence[Path]) -> list[str]:
 
 
 def comparable(before: Metrics | None, after: Metrics | None) -> Difference | None:
-    """The difference of two networks, or ``None`` where they were scored on other pictures.
+    """The difference of two networks, or ``None`` where they were scored on other images.
 
-    That is told from the label of every picture, or from the number of each class where only that is known.
+    That is told from the label of every image, or from the number of each class where only that is known.
     """
     if before is None or after is None:
         return None
-    if before.answers is not None and after.answers is not None:
-        same = np.array_equal(before.answers[0], after.answers[0])
+    if before.predictions is not None and after.predictions is not None:
+        same = np.array_equal(before.predictions[0], after.predictions[0])
     else:
         same = np.array_equal(np.asarray(before.confusion).sum(1), np.asarray(after.confusion).sum(1))
     return difference(before, after) if same else None

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pasm_aug.evaluation import Metrics
-from pasm_aug.gain import Gain, paired_gain
+from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.paired_gain import Gain, paired_gain
 
 Z95 = 1.96  # standard errors to either side of an estimate: its 95 % interval
 
 
 def interval(accuracy: float, count: int) -> float:
-    """Half the width of the 95 % interval of an accuracy measured on ``count`` pictures (normal approximation)."""
+    """Half the width of the 95 % interval of an accuracy measured on ``count`` images (normal approximation)."""
     return Z95 * float(np.sqrt(max(accuracy * (1 - accuracy), 1e-9) / count))
 
 
@@ -24,7 +24,7 @@ class Difference:
     Attributes:
         points: accuracy of the second minus that of the first, in [-100, 100].
         half: half the width of its 95 % interval.
-        paired: both networks' answers to the same pictures, where they are known; the interval is far narrower then.
+        paired: both networks' predictions to the same images, where they are known; the interval is far narrower then.
     """
 
     points: float
@@ -43,16 +43,20 @@ class Difference:
 
 
 def difference(before: Metrics, after: Metrics) -> Difference:
-    """Compare two networks on a split, picture by picture where both tell their answers."""
-    if before.answers is not None and after.answers is not None and np.array_equal(before.answers[0], after.answers[0]):
-        paired = paired_gain(before.answers, after.answers)
+    """Compare two networks on a split, image by image where both tell their predictions."""
+    if (
+        before.predictions is not None
+        and after.predictions is not None
+        and np.array_equal(before.predictions[0], after.predictions[0])
+    ):
+        paired = paired_gain(before.predictions, after.predictions)
         return Difference(100 * paired.gain, 100 * Z95 * paired.error, paired)
     noise = float(np.hypot(interval(before.accuracy, before.count), interval(after.accuracy, after.count)))
     return Difference(100 * (after.accuracy - before.accuracy), 100 * noise)
 
 
 def class_differences(before: Metrics, after: Metrics) -> list[Difference | None]:
-    """:func:`difference` within each class; ``None`` for a class without a picture."""
+    """:func:`difference` within each class; ``None`` for a class without an image."""
     found: list[Difference | None] = []
     counts = np.asarray(after.confusion).sum(1)
     for label, count in enumerate(counts.tolist()):
@@ -63,7 +67,7 @@ def class_differences(before: Metrics, after: Metrics) -> list[Difference | None
                 per_class=[],
                 confusion=[],
                 count=count,
-                answers=None if m.answers is None else m.answers[:, m.answers[0] == label],
+                predictions=None if m.predictions is None else m.predictions[:, m.predictions[0] == label],
             )
             for m in (before, after)
         ]

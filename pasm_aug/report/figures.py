@@ -13,11 +13,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pasm_aug.arms import AUGMENTS
 from pasm_aug.report.charts import WIDTH, chart, colour, legend, png
 from pasm_aug.report.difference import Difference
 from pasm_aug.report.difference import interval as interval
-from pasm_aug.results import RoundResult
+from pasm_aug.rounds.arms import AUGMENTS
+from pasm_aug.rounds.results import RoundResult
 
 NAMED_CLASSES, NUMBERED_CLASSES, BARS = 30, 12, 20  # more would not be readable
 SPLITS = {"val": "validation (picks the round)", "test": "test (scored once, at the end)"}
@@ -133,14 +133,14 @@ def _squares(count: int, classes: int) -> tuple[Figure, Any]:
 
 
 def _shares(matrix: Sequence[Sequence[int]]) -> np.ndarray:
-    """Percent of each row; NaN in the row of a class without a picture."""
+    """Percent of each row; NaN in the row of a class without an image."""
     counts = np.asarray(matrix, dtype=float)
     total = counts.sum(1, keepdims=True)
     return 100 * np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
 
 
 def _label(panel: Any, classes: Sequence[str], values: np.ndarray, sign: str, dark: float) -> None:
-    panel.set_facecolor("#e2e8f0")  # of a class without a picture
+    panel.set_facecolor("#e2e8f0")  # of a class without an image
     if len(classes) <= NUMBERED_CLASSES:
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):

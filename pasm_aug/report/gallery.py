@@ -1,4 +1,4 @@
-"""Galleries of a report: a few training pictures, and the square that each round erased in them."""
+"""Galleries of a report: a few training images, and the square that each round erased in them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from pasm_aug.baselines import CamRegionErase
-from pasm_aug.functional import erase_patch, patch_box, side_in_pixels
-from pasm_aug.loading import to_uint8_tensor
+from pasm_aug.core.geometry import patch_box, side_in_pixels
+from pasm_aug.core.image_content import to_uint8_tensor
+from pasm_aug.core.painting import erase_patch
 from pasm_aug.report.charts import Mosaic
 from pasm_aug.report.movement import RoundPoints
+from pasm_aug.transforms.baselines import CamRegionErase
 
-GALLERY, A_ROW = 8, 4  # pictures of a gallery, and beside each other
-ROUNDS = 4  # rounds in a figure of pictures; more would make a page too heavy
+GALLERY, A_ROW = 8, 4  # images of a gallery, and beside each other
+ROUNDS = 4  # rounds in a figure of images; more would make a page too heavy
 
 
 def gallery_picks(labels: np.ndarray) -> list[int]:
-    """Up to ``GALLERY`` indices: the first picture of each class, then the second of each, and so on."""
+    """Up to ``GALLERY`` indices: the first image of each class, then the second of each, and so on."""
     turn = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -30,7 +31,7 @@ def gallery_picks(labels: np.ndarray) -> list[int]:
 
 
 def drop_picks(labels: np.ndarray, rounds: Sequence[RoundPoints], *, but: Sequence[int] = ()) -> list[int]:
-    """Up to ``GALLERY`` indices: the pictures whose probability one pixel lowered most in any round, greatest first.
+    """Up to ``GALLERY`` indices: the images whose probability one pixel lowered most in any round, greatest first.
 
     Two of a class at most, as long as there are others; none of ``but``.
     """
@@ -59,14 +60,14 @@ def spread(rounds: Sequence[RoundPoints]) -> list[RoundPoints]:
 def gallery_figures(
     dataset: Any, indices: Sequence[int], rounds: Sequence[RoundPoints], size: float | int
 ) -> list[bytes]:
-    """:func:`gallery_figure` of four pictures each."""
+    """:func:`gallery_figure` of four images each."""
     return [
         gallery_figure(dataset, indices[start : start + A_ROW], rounds, size) for start in range(0, len(indices), A_ROW)
     ]
 
 
 def gallery_figure(dataset: Any, indices: Sequence[int], rounds: Sequence[RoundPoints], size: float | int) -> bytes:
-    """Rows of pictures: as they are, then as each round erased them.
+    """Rows of images: as they are, then as each round erased them.
 
     Below a mined point stands the true class's probability before and after changing the *one pixel*.
     """
@@ -83,7 +84,7 @@ def gallery_figure(dataset: Any, indices: Sequence[int], rounds: Sequence[RoundP
 
 
 def _erased(image: Tensor, index: int, points: RoundPoints, size: float | int) -> tuple[Any, str]:
-    """The picture as a round erased it, and what to write above it."""
+    """The image as a round erased it, and what to write above it."""
     found = points.used.lookup(indices=np.array([index]))
     if not found.hit[0]:
         return image, "not mined"

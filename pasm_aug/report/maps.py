@@ -10,33 +10,33 @@ from typing import Any
 
 import numpy as np
 
-from pasm_aug.loading import to_uint8_tensor
+from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.report.charts import Mosaic, chart, colour, jpeg, legend, png
 from pasm_aug.report.movement import Movement, RoundPoints
 
-HEATMAPS, A_ROW, CELLS, MEAN_OF = 12, 4, 16, 100  # classes, beside each other; cells a side; pictures in a mean
+HEATMAPS, A_ROW, CELLS, MEAN_OF = 12, 4, 16, 100  # classes, beside each other; cells a side; images in a mean
 ARROWS, ARROW_MEANS = 8, 5  # cells a side, points that make an arrow
 
 
-def mean_pictures(dataset: Any) -> dict[int, np.ndarray]:
-    """(H, W) float mean of the first 100 pictures of each class that has any; of the first 12 such classes."""
+def mean_images(dataset: Any) -> dict[int, np.ndarray]:
+    """(H, W) float mean of the first 100 images of each class that has any; of the first 12 such classes."""
     found: dict[int, np.ndarray] = {}
     labels = np.asarray(dataset.labels)
     for label in np.unique(labels)[:HEATMAPS]:
         indices = np.flatnonzero(labels == label)[:MEAN_OF]
-        pictures = [to_uint8_tensor(dataset[int(i)][0]).float().mean(0).numpy() for i in indices]
-        found[int(label)] = np.mean([p for p in pictures if p.shape == pictures[0].shape], axis=0)
+        images = [to_uint8_tensor(dataset[int(i)][0]).float().mean(0).numpy() for i in indices]
+        found[int(label)] = np.mean([p for p in images if p.shape == images[0].shape], axis=0)
     return found
 
 
 def overall_mean(means: Mapping[int, np.ndarray]) -> np.ndarray:
-    """(H, W) mean over the classes, of those with pictures of one size."""
-    pictures = list(means.values())
-    return np.mean([picture for picture in pictures if picture.shape == pictures[0].shape], axis=0)
+    """(H, W) mean over the classes, of those with images of one size."""
+    images = list(means.values())
+    return np.mean([image for image in images if image.shape == images[0].shape], axis=0)
 
 
 def heatmap_figures(dataset: Any, rounds: Sequence[RoundPoints], means: Mapping[int, np.ndarray]) -> dict[int, bytes]:
-    """Round → where its points lie in each class, over the class's mean picture; one scale for all rounds."""
+    """Round → where its points lie in each class, over the class's mean image; one scale for all rounds."""
     maps = {r.round: {label: _density(dataset, r, label, mean.shape) for label, mean in means.items()} for r in rounds}
     shares = [density for classes in maps.values() for density, _ in classes.values()]
     scale = max(float(np.quantile(shares, 0.998)), 1e-9) if shares else 1.0
@@ -65,15 +65,15 @@ def _heatmaps(
 
 
 def distance_figure(moved: Sequence[Movement]) -> bytes:
-    """Histogram of the distances, one line a pair of rounds; dotted: what points of different pictures are apart."""
-    figure, panel = chart("how far the points moved", "share of the pictures", 3.1)
+    """Histogram of the distances, one line a pair of rounds; dotted: what points of different images are apart."""
+    figure, panel = chart("how far the points moved", "share of the images", 3.1)
     far = max(float(np.concatenate([m.distance, m.chance]).max()) for m in moved)
     edges = np.concatenate([[-0.5, 0.5], np.linspace(0.5, max(far, 1.0) + 0.5, 17)[1:]])
     for number, m in enumerate(moved):
         share = np.histogram(m.distance, edges)[0] / len(m.distance)
         panel.stairs(share, edges, color=colour("", number), linewidth=1.6, label=f"round {m.before} → {m.after}")
     chance = np.concatenate([m.chance for m in moved])
-    label = "points of different pictures"
+    label = "points of different images"
     panel.stairs(np.histogram(chance, edges)[0] / len(chance), edges, color="#475569", linestyle=":", label=label)
     panel.set_xlabel("distance, pixels (first step: not moved)")
     legend(figure)
@@ -81,7 +81,7 @@ def distance_figure(moved: Sequence[Movement]) -> bytes:
 
 
 def arrow_figure(m: Movement, background: np.ndarray) -> bytes:
-    """Mean movement of the points that lay in each cell, over the mean picture (H, W); cells of 5 points or more."""
+    """Mean movement of the points that lay in each cell, over the mean image (H, W); cells of 5 points or more."""
     figure, panel = chart(f"round {m.before} → {m.after}", "", 3.6)
     height, width = background.shape
     panel.imshow(background, cmap="gray", extent=(0, width, height, 0), alpha=0.75)
@@ -109,7 +109,7 @@ def arrow_figure(m: Movement, background: np.ndarray) -> bytes:
 def confidence_figure(rounds: Mapping[int, tuple[np.ndarray, np.ndarray]]) -> bytes:
     """Probability of the true class before and after the one pixel: median, quartiles, 5 % and 95 %, for each round."""
     figure, panel = chart("the teacher's probability of the true class", "", 3.1)
-    for shift, name, ink in ((-0.18, "whole picture", "#2563eb"), (0.18, "one pixel changed", "#c2410c")):
+    for shift, name, ink in ((-0.18, "whole image", "#2563eb"), (0.18, "one pixel changed", "#c2410c")):
         panel.boxplot(
             [pair[int(shift > 0)] for pair in rounds.values()],
             positions=[number + shift for number in rounds],

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pasm_aug.cache import CacheError, Points, PositionCache
-from pasm_aug.results import RoundResult
+from pasm_aug.cache.format import CacheError
+from pasm_aug.cache.position_cache import Points, PositionCache
+from pasm_aug.rounds.results import RoundResult
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Movement:
 
     Attributes:
         start, end: (N, 2) pixels (x, y) of the samples that both rounds mined.
-        chance: (N,) pixels; how far apart the points of *different* pictures of the two rounds lie.
+        chance: (N,) pixels; how far apart the points of *different* images of the two rounds lie.
     """
 
     before: int

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pasm_aug.arms import AUGMENTS
-from pasm_aug.evaluation import Metrics
 from pasm_aug.report.difference import Difference, difference, interval
-from pasm_aug.results import RoundResult, best_round
+from pasm_aug.rounds.arms import AUGMENTS
+from pasm_aug.rounds.results import RoundResult, best_round
+from pasm_aug.training.evaluation import Metrics
 
 FITTED = 0.98  # share of its training data that a teacher should have right before hard erasing can help
 
@@ -51,7 +51,7 @@ def table_rows(arms: Arms) -> list[tuple[str, ...]]:
 
 
 def gain_rows(arms: Arms) -> list[tuple[str, ...]]:
-    """(network over another, gain on validation, on test, what that means, pictures won and lost), for the page.
+    """(network over another, gain on validation, on test, what that means, images won and lost), for the page.
 
     Every student of the main arm against the round that it had to beat, then the picked round against the first
     teacher and against the picked rounds of the other arms.
@@ -126,7 +126,7 @@ def verdict_sentences(arms: Arms) -> list[str]:
     if apart and first.test and first.apart:
         said = ", ".join(f"{name} {best.apart.accuracy:.1%}" for name, best in apart.items() if best.apart)
         lines.append(
-            f"{first.test.count - first.apart.count:,} of the {first.test.count:,} test pictures also stand in the "
+            f"{first.test.count - first.apart.count:,} of the {first.test.count:,} test images also stand in the "
             f"training data; of the others right: {said}."
         )
     return lines
@@ -140,19 +140,19 @@ def _against_first(first: RoundResult, picked: RoundResult, last: RoundResult, n
     if picked.round:
         gain = difference(first.test, picked.test)
         return (
-            f"{name[:1].upper()}{name[1:]} (round {picked.round}) has {picked.test.accuracy:.1%} of the test pictures "
+            f"{name[:1].upper()}{name[1:]} (round {picked.round}) has {picked.test.accuracy:.1%} of the test images "
             f"right, the first teacher {first.test.accuracy:.1%}{': ' + _in_points(gain) if gain.paired else ''}."
         )
     if last is first:
-        return f"Only the first teacher was trained: {first.test.accuracy:.1%} of the test pictures right."
+        return f"Only the first teacher was trained: {first.test.accuracy:.1%} of the test images right."
     return (
         f"No round of {name} improved on the first teacher's validation accuracy, so the first teacher stays: "
-        f"{first.test.accuracy:.1%} of the test pictures right ({name}'s round {last.round}: {last.test.accuracy:.1%})."
+        f"{first.test.accuracy:.1%} of the test images right ({name}'s round {last.round}: {last.test.accuracy:.1%})."
     )
 
 
 def _in_points(gain: Difference) -> str:
-    same = ", on the same pictures" if gain.paired else ""
+    same = ", on the same images" if gain.paired else ""
     return f"{gain.points:+.1f} points, {gain.word} (±{gain.half:.1f}{same})"
 
 

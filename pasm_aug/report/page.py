@@ -1,4 +1,4 @@
-"""The page of a report: plain HTML with its pictures inside, readable without a network, on a phone and in print."""
+"""The page of a report: plain HTML with its images inside, readable without a network, on a phone and in print."""
 
 from __future__ import annotations
 
@@ -84,21 +84,21 @@ def facts(pairs: Mapping[str, str]) -> str:
     return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in pairs.items()) + "</dl>"
 
 
-def figure(picture: bytes, caption: str) -> str:
+def figure(image: bytes, caption: str) -> str:
     """A PNG chart or a JPEG photograph, held in the page itself, with its caption as alternative text.
 
     A dark page inverts the charts.
     """
-    data = base64.b64encode(picture).decode()
-    kind, form = ("photo", "jpeg") if is_jpeg(picture) else ("chart", "png")
+    data = base64.b64encode(image).decode()
+    kind, form = ("photo", "jpeg") if is_jpeg(image) else ("chart", "png")
     return (
         f'<figure class="{kind}"><img alt="{escape(caption)}" src="data:image/{form};base64,{data}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 
-def is_jpeg(picture: bytes) -> bool:
-    return picture.startswith(b"\xff\xd8")
+def is_jpeg(image: bytes) -> bool:
+    return image.startswith(b"\xff\xd8")
 
 
 def bullets(items: Iterable[str], kind: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pasm_aug.functional import side_in_pixels
+from pasm_aug.core.geometry import side_in_pixels
 from pasm_aug.report.gallery import drop_picks, gallery_figures, gallery_picks, spread
 from pasm_aug.report.maps import arrow_figure, confidence_figure, distance_figure, heatmap_figures, overall_mean
 from pasm_aug.report.movement import movements
@@ -15,25 +15,25 @@ from pasm_aug.report.sections import Report
 
 
 def gallery(report: Report) -> list[str]:
-    """Training pictures and what each round erased in them."""
+    """Training images and what each round erased in them."""
     shown, arm = spread(report.points), main_arm(report.run.arms)
     if not shown or report.dataset is None:
         return []
-    text = "Training pictures as they are, and as each round erased them"
+    text = "Training images as they are, and as each round erased them"
     if arm == "random-matched":
-        text = "Training pictures as they are, and with the square at the mined point; this arm erases it elsewhere"
+        text = "Training images as they are, and with the square at the mined point; this arm erases it elsewhere"
     if len(shown) < len(report.points):
         text += f" ({len(shown)} of the {len(report.points)} rounds)"
     text += ", in the colour found. p: the teacher's probability of the true class before and after changing one pixel."
     if arm != "point":
         text = text.partition(", in the colour")[0] + "."
     picks = gallery_picks(np.asarray(report.dataset.labels))
-    parts = [paragraph(text, "note"), heading("Pictures of every class")]
-    parts += [_gallery(report, "gallery", picks, "A picture of each class, whole and erased in each round.")]
+    parts = [paragraph(text, "note"), heading("Images of every class")]
+    parts += [_gallery(report, "gallery", picks, "An image of each class, whole and erased in each round.")]
     drops = drop_picks(np.asarray(report.dataset.labels), report.points, but=picks)
     if drops:
         parts.append(heading("Where one pixel hurt the teacher most"))
-        parts.append(_gallery(report, "gallery-drop", drops, "The pictures with the greatest drop, whole and erased."))
+        parts.append(_gallery(report, "gallery-drop", drops, "The images with the greatest drop, whole and erased."))
     return parts
 
 
@@ -58,7 +58,7 @@ def positions(report: Report) -> list[str]:
             report.draw(
                 f"heatmap-round-{number}",
                 data,
-                f"Round {number}: where the points of each class lie, over its mean picture (how many). "
+                f"Round {number}: where the points of each class lie, over its mean image (how many). "
                 "All rounds have one scale.",
             )
             for number, data in maps.items()
@@ -84,13 +84,13 @@ def movement(report: Report) -> list[str]:
             )
             for m in moved
         ]
-        head = ("rounds", "same pixel", "less than the square's side", "median distance", "different pictures")
-        caption = "Distance between the points of two rounds in the same picture, in pixels; last: by chance alone."
+        head = ("rounds", "same pixel", "less than the square's side", "median distance", "different images")
+        caption = "Distance between the points of two rounds in the same image, in pixels; last: by chance alone."
         parts.append(table(head, rows, caption=caption))
         charts.append(report.draw("movement", distance_figure(moved), "How far the points moved between rounds."))
         last = next((m for m in reversed(moved) if m.stayed < 1), None)
         if mean is not None and last is not None:
-            text = f"Mean movement from each part of the picture, round {last.before} to {last.after}."
+            text = f"Mean movement from each part of the image, round {last.before} to {last.after}."
             charts.append(report.draw("movement-map", arrow_figure(last, mean), text))
     sure = {
         r.round: (found.p_clean[found.hit], found.p_point[found.hit, 0], r.teacher_round)
@@ -99,20 +99,20 @@ def movement(report: Report) -> list[str]:
     }
     if sure:
         plot = confidence_figure({number: (clean, point) for number, (clean, point, _) in sure.items()})
-        text = "The teacher's probability of the true class on training pictures: median, quartiles, 5 % and 95 %."
+        text = "The teacher's probability of the true class on training images: median, quartiles, 5 % and 95 %."
         charts.append(report.draw("confidence", plot, text))
         rows = [
             (str(n), str(teacher), f"{clean.mean():.3f}", f"{point.mean():.3f}", f"{(clean - point).mean():.3f}")
             for n, (clean, point, teacher) in sure.items()
         ]
         head = ("round", "its teacher: round", "before", "after", "drop")
-        caption = "Mean probability of the true class on training pictures, before and after changing one pixel."
+        caption = "Mean probability of the true class on training images, before and after changing one pixel."
         parts.append(table(head, rows, caption=caption))
     return [*parts, grid(charts)] if parts else []
 
 
-def side_of(size: float | int, picture: np.ndarray | None) -> int | None:
+def side_of(size: float | int, image: np.ndarray | None) -> int | None:
     """Pixels of the square's side, where that can be told."""
     if isinstance(size, int):
         return size
-    return None if picture is None else side_in_pixels(size, min(picture.shape))
+    return None if image is None else side_in_pixels(size, min(image.shape))

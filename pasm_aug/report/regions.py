@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pasm_aug.cache import PositionCache
+from pasm_aug.cache.position_cache import PositionCache
 
 
 def region_shares(dataset: Any, cache: PositionCache) -> tuple[float, float] | None:

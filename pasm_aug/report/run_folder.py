@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pasm_aug.files import read_json
+from pasm_aug.core.checksums import SUMS, damaged
+from pasm_aug.core.files import read_json
 from pasm_aug.report.outcome import main_arm
-from pasm_aug.results import RoundResult
-from pasm_aug.sums import SUMS, damaged
+from pasm_aug.rounds.results import RoundResult
 
 
 @dataclass

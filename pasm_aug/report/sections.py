@@ -10,21 +10,21 @@ import numpy as np
 
 from pasm_aug.report.difference import class_differences
 from pasm_aug.report.figures import accuracy_figure, change_figure, confusion_figure, curves_figure, gains_figure
-from pasm_aug.report.maps import mean_pictures
+from pasm_aug.report.maps import mean_images
 from pasm_aug.report.movement import RoundPoints
 from pasm_aug.report.outcome import duration, gain_rows, network_name, table_rows
 from pasm_aug.report.page import figure, grid, is_jpeg, paragraph, settings, table
 from pasm_aug.report.run_folder import Run, read_metrics
-from pasm_aug.results import RoundResult, best_round
+from pasm_aug.rounds.results import RoundResult, best_round
 
 HOW = (
-    "Percent of pictures classified rightly; ± is the 95 % interval that the size of the split allows. Rounds are "
+    "Percent of images classified rightly; ± is the 95 % interval that the size of the split allows. Rounds are "
     "picked on validation; the test split was scored once, after the run had stopped."
 )
 PAIRED = (
-    "Gains in points of accuracy, with 95 % intervals; won: test pictures that only the first of the two has right. "
-    "Where the answers to every picture are known, only those count on which the two disagree, so these intervals are "
-    "narrower than those of the accuracies. They tell how far other test pictures would move a gain; another "
+    "Gains in points of accuracy, with 95 % intervals; won: test images that only the first of the two has right. "
+    "Where the predictions to every image are known, only those count on which the two disagree, so these intervals are "
+    "narrower than those of the accuracies. They tell how far other test images would move a gain; another "
     "seed moves it too, often by a point or two, and only runs with several seeds show that."
 )
 MISTAKES = 8  # rows of the table of mistakes
@@ -32,7 +32,7 @@ MISTAKES = 8  # rows of the table of mistakes
 
 @dataclass
 class Report:
-    """What the sections read, and the pictures they made, by name.
+    """What the sections read, and the images they made, by name.
 
     Attributes:
         dataset: the training split as it was mined, with ``classes`` and ``labels``; ``None`` if it cannot be opened.
@@ -46,17 +46,17 @@ class Report:
     points: list[RoundPoints]
     seconds: dict[str, float]
     size: float | int
-    pictures: dict[str, bytes] = field(default_factory=dict)
+    images: dict[str, bytes] = field(default_factory=dict)
 
     @functools.cached_property
     def means(self) -> dict[int, np.ndarray]:
-        """Mean picture of each class."""
-        return mean_pictures(self.dataset)
+        """Mean image of each class."""
+        return mean_images(self.dataset)
 
-    def draw(self, name: str, picture: bytes, caption: str) -> str:
-        """Keep a picture and give its HTML."""
-        self.pictures[f"{name}.{'jpg' if is_jpeg(picture) else 'png'}"] = picture
-        return figure(picture, caption)
+    def draw(self, name: str, image: bytes, caption: str) -> str:
+        """Keep an image and give its HTML."""
+        self.images[f"{name}.{'jpg' if is_jpeg(image) else 'png'}"] = image
+        return figure(image, caption)
 
 
 def accuracy(report: Report) -> list[str]:
@@ -93,7 +93,7 @@ def classes(report: Report) -> list[str]:
         report.draw(
             f"confusion-{key}",
             confusion_figure({title: result.test.confusion}, report.classes),
-            f"Confusion on the test split, {title}: percent of each true class; grey: a class without a picture.",
+            f"Confusion on the test split, {title}: percent of each true class; grey: a class without an image.",
         )
         for key, (result, title) in networks.items()
         if result.test and (key == "before" or after is not first)
@@ -102,7 +102,7 @@ def classes(report: Report) -> list[str]:
         return [grid(charts)]
     title, matrices = f"round {after.round} − first teacher", (first.test.confusion, after.test.confusion)
     change = change_figure(*matrices, report.classes, title)
-    text = "What changed, in points: blue is better (more right answers, fewer mistakes), red is worse."
+    text = "What changed, in points: blue is better (more right predictions, fewer mistakes), red is worse."
     charts.append(report.draw("confusion-change", change, text))
     gains = gains_figure(report.classes, class_differences(first.test, after.test), title)
     text = "Gain of each class on the test split"
@@ -128,7 +128,7 @@ def _mistakes(report: Report, matrices: np.ndarray, number: int) -> list[str]:
         for i, j in order
         if change[i, j]
     ]
-    caption = "The mistakes whose number changed most, in test pictures."
+    caption = "The mistakes whose number changed most, in test images."
     return [table(("mistake", "first teacher", f"round {number}", "change"), rows, caption=caption)] if rows else []
 
 
@@ -139,7 +139,7 @@ def training(report: Report) -> list[str]:
     charts = []
     for column, title in (
         ("val_accuracy", "accuracy on validation"),
-        ("running_accuracy", "accuracy on the training pictures, as seen"),
+        ("running_accuracy", "accuracy on the training images, as seen"),
         ("loss", "loss (students': with the distillation)"),
         ("erased_share", "share of the pixels erased"),
     ):
@@ -173,7 +173,7 @@ def costs(report: Report) -> list[str]:
         )
         for r in rounds
     ]
-    head = ("network", "mining", "training", "queries", "queries a picture", "pixels erased")
+    head = ("network", "mining", "training", "queries", "queries an image", "pixels erased")
     queries = sum(r.queries for r in rounds)
     caption = f"Cost of each network; {queries:,} queries of the teacher in all searches."
     return [*parts, table(head, rows, caption=caption)]

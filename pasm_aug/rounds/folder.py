@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import nn
 
-from pasm_aug.card import model_card
-from pasm_aug.files import read_json, write_atomic
+from pasm_aug.core.checksums import SUMS, damaged, resealed
+from pasm_aug.core.files import read_json, write_atomic
+from pasm_aug.core.processes import process_state
 from pasm_aug.models import load_model, save_model
-from pasm_aug.processes import process_state
-from pasm_aug.results import RoundResult
-from pasm_aug.sums import SUMS, damaged, resealed
+from pasm_aug.rounds.model_card import model_card
+from pasm_aug.rounds.results import RoundResult
 from pasm_aug.training.checkpoint import remove_checkpoint
-from pasm_aug.training.epochs import TrainResult
+from pasm_aug.training.result import TrainResult
 
 
 def write_round(result: RoundResult, trained: TrainResult, info: Mapping[str, Any]) -> RoundResult:
@@ -54,9 +54,9 @@ def read_round(folder: Path, model: nn.Module) -> tuple[RoundResult, nn.Module] 
     """
     if not (folder / "result.json").exists():
         return None
-    if spoilt := damaged(folder):
+    if corrupt := damaged(folder):
         raise ValueError(
-            f"{', '.join(str(folder / name) for name in spoilt)} is damaged: it is not what {SUMS} says; put it back "
+            f"{', '.join(str(folder / name) for name in corrupt)} is damaged: it is not what {SUMS} says; put it back "
             f"from a copy, or remove {folder} to do that round again"
         )
     if process_state().is_main_process and not (folder / SUMS).exists():  # stopped just before the list was written

@@ -16,36 +16,36 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
-from pasm_aug.arms import MINED, arm_positions, make_erase
-from pasm_aug.attack.search import PointSearch
-from pasm_aug.cache import PositionCache
-from pasm_aug.crossdata import less, shared_pictures
-from pasm_aug.evaluation import count_outputs, evaluate
-from pasm_aug.files import write_atomic
-from pasm_aug.functional import distillation_loss
-from pasm_aug.gain import paired_gain
-from pasm_aug.mining import mine_positions
+from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cache.stack import stacked_positions
+from pasm_aug.core.files import write_atomic
+from pasm_aug.core.processes import process_state
+from pasm_aug.core.rng import derive_seed
+from pasm_aug.data.overlap import shared_images
 from pasm_aug.models import load_model
-from pasm_aug.processes import process_state
-from pasm_aug.results import RoundResult
-from pasm_aug.rng import derive_seed
-from pasm_aug.rounds.begun import shared_positions
+from pasm_aug.rounds.arms import MINED, arm_positions, make_erase
 from pasm_aug.rounds.folder import read_round, rewrite_round, write_round
-from pasm_aug.stacked import stacked_positions
-from pasm_aug.training import train
+from pasm_aug.rounds.results import RoundResult
+from pasm_aug.rounds.resume import shared_positions
+from pasm_aug.search.mine import mine_positions
+from pasm_aug.search.point_search import PointSearch
 from pasm_aug.training.balance import class_weights, labels_of
-from pasm_aug.training.epochs import TrainResult
+from pasm_aug.training.evaluation import count_outputs, evaluate, less
 from pasm_aug.training.guards import DivergedError
-from pasm_aug.transforms import PairedView
+from pasm_aug.training.losses import distillation_loss
+from pasm_aug.training.paired_gain import paired_gain
+from pasm_aug.training.result import TrainResult
+from pasm_aug.training.trainer import train
+from pasm_aug.transforms.paired_view import PairedView
 
 
 @dataclass(frozen=True)
 class Stages:
-    """What the stages of one arm have in common; see :func:`~pasm_aug.rounds.run_rounds` for the options.
+    """What the stages of one arm have in common; see :func:`~pasm_aug.rounds.algorithm.run_rounds` for the options.
 
     Attributes:
         erasing: ``p``, ``size`` and ``value`` of the arm's transform.
-        training, teacher_training: options of :func:`~pasm_aug.training.train`.
+        training, teacher_training: options of :func:`~pasm_aug.training.trainer.train`.
     """
 
     model: Callable[[], nn.Module]
@@ -135,9 +135,9 @@ class Stages:
             warnings.warn(f"{error}; the round goes on with these", stacklevel=2)
             trained = error.result
         result = self._scored(self.augment, number, folder, trained)
-        assert result.val.answers is not None
-        assert over.val.answers is not None
-        gain = paired_gain(over.val.answers, result.val.answers)
+        assert result.val.predictions is not None
+        assert over.val.predictions is not None
+        gain = paired_gain(over.val.predictions, result.val.predictions)
         result.gain, result.gain_error, result.gain_over = gain.gain, gain.error, over.round
         result.teacher_round, result.improved = best.round, result.val.accuracy > best.val.accuracy
         result.seconds, result.queries = seconds | result.seconds, queries
@@ -152,7 +152,7 @@ class Stages:
                 continue
             network, test = load_model(result.folder, model=self.fresh(0)), self.splits["test"]
             result.test = self._score(network, test)
-            seen = shared_pictures(test, self.splits["train"]) if seen is None else seen
+            seen = shared_images(test, self.splits["train"]) if seen is None else seen
             if len(seen):
                 result.apart = less(result.test, self._score(network, Subset(test, seen.tolist())))
             rewrite_round(result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pasm_aug.results import RoundResult
+from pasm_aug.rounds.results import RoundResult
 
 MAX_ROUNDS = 8  # where a run that never stops improving ends
 
@@ -16,7 +16,7 @@ class StopRule:
     Args:
         rounds: run exactly so many; ``None``: as long as validation gains, :data:`MAX_ROUNDS` at most.
         patience: rounds in a row without such a gain after which to stop.
-        margin: standard errors of the paired gain (:func:`~pasm_aug.gain.paired_gain`) that a gain must exceed.
+        margin: standard errors of the paired gain (:func:`~pasm_aug.training.paired_gain.paired_gain`) that a gain must exceed.
 
     Raises:
         ValueError: negative numbers, or no patience at all.
@@ -59,7 +59,7 @@ class StopRule:
 
     def _in_the_noise(self, last: RoundResult, since: int) -> str:
         against = "the first teacher" if last.gain_over == 0 else f"round {last.gain_over}"
-        change = f"{100 * last.gain:+.1f} points over {against} on {last.val.count:,} validation pictures"
+        change = f"{100 * last.gain:+.1f} points over {against} on {last.val.count:,} validation images"
         noise = f"{self.margin:g} × its standard error of {100 * last.gain_error:.1f} points"
         verdict = f"not more than {noise}: inside the noise" if last.gain > 0 else "no gain"
         rounds = "" if since == 1 else f", the {since} rounds since then without a gain beyond the noise"

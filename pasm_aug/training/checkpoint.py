@@ -1,7 +1,7 @@
 """The state of a training between two steps, as one safetensors file: weights, optimiser, schedule, history.
 
 No pickle: tensors are tensors, all else is JSON in the file's metadata. The random state needs no place here, because
-all randomness is a function of (seed, epoch, sample). The checkpoint before the last one is kept: should a disk spoil
+all randomness is a function of (seed, epoch, sample). The checkpoint before the last one is kept: should a disk corrupt
 the last, the training goes on from there, to the same end.
 """
 
@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from pasm_aug.files import write_atomic
+from pasm_aug.core.files import write_atomic
 
 
 @dataclass

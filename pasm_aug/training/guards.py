@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from pasm_aug.training import TrainResult
+    from pasm_aug.training.result import TrainResult
 
 
 class DivergedError(RuntimeError):
@@ -37,5 +37,5 @@ def memory_advice(batch_size: int, accumulate: int) -> Iterator[None]:
         raise OutOfMemoryError(
             f"out of memory in a training step of {batch_size} images in {accumulate} part(s): "
             f"accumulate={2 * accumulate} (--accumulate {2 * accumulate}) needs about half, for the same step; "
-            "precision='bf16' (--precision bf16), smaller pictures (--image-size) or a smaller network help too"
+            "precision='bf16' (--precision bf16), smaller images (--image-size) or a smaller network help too"
         ) from error

@@ -9,20 +9,20 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from pasm_aug.evaluation import check_targets, eval_mode
+from pasm_aug.training.evaluation import check_targets, eval_mode
 
 Loss = Callable[[Tensor, Tensor | None, Tensor], Tensor]
 
 
 class TrainingStep:
-    """Call it with a batch; it steps the optimiser and returns (3,) float64: sum of the loss, right answers, images.
+    """Call it with a batch; it steps the optimiser and returns (3,) float64: sum of the loss, right predictions, images.
 
     Args:
         student: as ``accelerator.prepare`` returned it.
         optimizer: the same.
         loss: ``loss(student_logits, teacher_logits or None, target)``.
         preprocess, teacher_preprocess: uint8 (B, C, H, W) → input of the student and of the teacher.
-        teacher: frozen; its logits on the clean pictures enter the loss.
+        teacher: frozen; its logits on the clean images enter the loss.
         accumulate: parts that a batch is cut into; each has two images at least, for the sake of batch statistics.
         memory_format: of the student's input.
     """
@@ -51,10 +51,10 @@ class TrainingStep:
 
         Args:
             images: (B, C, H, W) uint8, this process's share of the batch.
-            clean: the same pictures for the teacher; ``None``: ``images``.
+            clean: the same images for the teacher; ``None``: ``images``.
             target: (B,) int64, on the CPU.
             size: images of the batch over all processes.
-            clean_logits: (B, classes), where the teacher has answered before.
+            clean_logits: (B, classes), where the teacher has predicted before.
         """
         device = self.accelerator.device
         parts = min(self.accumulate, max(1, len(target) // 2))

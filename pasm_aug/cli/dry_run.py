@@ -1,0 +1,239 @@
+"""``--dry-run``: every stage once on one batch, in a folder that vanishes, and what all of it will take.
+
+The stages are the real ones on a few images. Each is timed after a first go that warms up (compiled kernels, caches).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import dataclasses
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast_object_list
+from torch import nn
+from torch.utils.data import Subset
+
+from pasm_aug.cli import run as job
+from pasm_aug.cli.estimate import (
+    Amount,
+    Pace,
+    in_words,
+    seconds_of_round,
+    seconds_of_run,
+    seconds_of_train,
+    sure_rounds,
+)
+from pasm_aug.cli.opening import IN_MEMORY, data_options, open_model, say
+from pasm_aug.cli.train import check_train, fit
+from pasm_aug.core.image_content import same_channels, to_uint8_tensor
+from pasm_aug.core.processes import process_state
+from pasm_aug.data.in_memory import InMemory
+from pasm_aug.data.registry import open_dataset
+from pasm_aug.models import load_model
+from pasm_aug.rounds.arms import AUGMENTS, MINED
+from pasm_aug.rounds.stopping import MAX_ROUNDS
+from pasm_aug.search.point_search import PointSearch
+from pasm_aug.training.evaluation import evaluate
+from pasm_aug.training.guards import DivergedError, OutOfMemoryError
+from pasm_aug.training.loading import EpochSampler
+
+EPOCHS = 3  # the first warms up
+FEW = 2  # images for a first go
+POPULATION = 8  # of a search that is too dear to be tried in full: it asks 16 queries an image
+
+
+def dry_run(args: argparse.Namespace) -> None:
+    """Try ``pasm-aug run`` or ``pasm-aug train`` with these options; nothing of it stays.
+
+    Raises:
+        ValueError: a stage failed; says which and why.
+    """
+    say("dry run: one batch of every stage; nothing is kept")
+    with _vanishing_folder() as folder:
+        (_try_run if args.command == "run" else _try_train)(args, folder)
+
+
+def _try_run(args: argparse.Namespace, folder: Path) -> None:
+    names = job.check_run(args)
+    config = job.config_of(args)
+    job.check_config(args.out, config)
+    pace, splits, amount, stored = _read(args, ("train", "val", "test"))
+    rounds = min(1, sure_rounds(args))
+    with _stage("making the network"):
+        options = job.round_options(args, splits["train"])
+    search, share = _affordable(options["search"], tuple(to_uint8_tensor(splits["train"][0][0]).shape))
+    training = {"epochs": EPOCHS, "lr": args.teacher_lr}
+    options |= {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "rounds": rounds, "search": search}
+    options |= {"teacher_training": training, "progress": False}
+    results, arms = job.run_arms(names, splits, folder, options), {}
+    with _stage("first teacher"):
+        arms[names[0]] = [result for _, result in islice(results, 1)]
+        teacher = load_model(folder / "round-0", model=options["model"]())
+    with _stage("scoring"):
+        pace.start, pace.score = _seconds_of_scoring(teacher, splits["val"], args)
+    if not args.teacher:
+        pace.step["teacher"] = _seconds_of_step(_rows(folder / "round-0"), splits, args, pace)
+    if set(names) & set(MINED):
+        with _stage("search"):
+            _warm_up(search, options["miner"] or teacher, splits["train"])
+    queries = 0.0
+    for arm in names:
+        with _stage(f"round of {AUGMENTS[arm]}"):
+            arms.setdefault(arm, []).extend(result for _, result in islice(results, rounds + (arm != names[0])))
+        last = arms[arm][-1]
+        if not last.round:
+            continue
+        pace.step[arm] = _seconds_of_step(_rows(Path(last.folder)), splits, args, pace)
+        if last.queries and not queries:
+            pace.mine = share * last.seconds["mine"] / len(splits["train"])
+            queries = share * last.queries / len(splits["train"])
+    with _stage("test scores"):
+        list(results)
+    started = time.perf_counter()
+    with _stage("report"), contextlib.redirect_stdout(io.StringIO()):
+        if process_state().is_main_process:
+            job.finish(folder, arms, splits["train"], config, {})
+    pace.report = time.perf_counter() - started
+    seconds = seconds_of_run(args, names, pace, amount)
+    number = sure_rounds(args)
+    _tell(seconds, f" with {number} round{'s' * (number != 1)}")
+    if args.rounds is None and number < MAX_ROUNDS:
+        further = sum(seconds_of_round(args, names, pace, amount, number + 1).values())
+        say(f"Each further round takes about {in_words(further)}; at most {MAX_ROUNDS} rounds are run.")
+    teacher_steps = f"{args.teacher_epochs * amount.steps:,} of the first teacher, " if not args.teacher else ""
+    say(f"Steps: {teacher_steps}{args.epochs * amount.steps:,} of each student in each round.")
+    if queries:
+        say(f"Queries of the search: about {queries * amount.train:,.0f} in each mining, {queries:,.0f} an image.")
+    say(_memory(stored))
+
+
+def _try_train(args: argparse.Namespace, folder: Path) -> None:
+    check_train(args)
+    pace, splits, amount, stored = _read(args, ("train", "val"))
+    teacher = open_model(args.teacher, splits["train"].classes, "--teacher") if args.teacher else None
+    tried = argparse.Namespace(**vars(args) | {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "quiet": True})
+    with _stage("training"):
+        trained = fit(tried, splits["train"], splits["val"], teacher, folder)
+    with _stage("scoring"):
+        pace.start, pace.score = _seconds_of_scoring(trained.model, splits["val"], args)
+    pace.step[args.augment] = _seconds_of_step(trained.history, splits, args, pace)
+    _tell(seconds_of_train(args, pace, amount), "")
+    say(f"Steps: {args.epochs * amount.steps:,}.")
+    say(_memory(stored))
+
+
+def _read(args: argparse.Namespace, names: tuple[str, ...]) -> tuple[Pace, dict[str, Any], Amount, int]:
+    """Open the splits as they will be and read one batch of each; also the bytes that all images will take."""
+    splits, counts, stored, pace = {}, {"test": 0}, 0, Pace(args.imports)
+    with _stage("reading the images"):
+        for name in names:
+            started = time.perf_counter()
+            dataset = open_dataset(
+                args.data, args.root, name, size=args.image_size, limit=args.limit, **data_options(args)
+            )
+            opened, counts[name] = time.perf_counter(), len(dataset)
+            small: Any = dataset.limited(max(args.batch_size, len(dataset.classes)))
+            size = len(dataset) * 3 * args.image_size**2
+            pace.opening += opened - started
+            if size <= IN_MEMORY or args.decoded:
+                small = InMemory(small, progress=False)
+                pace.read = (time.perf_counter() - opened) / len(small)  # the last split's: the first ones warm up
+                stored += 0 if args.decoded else size * to_uint8_tensor(small[0][0]).shape[0] // 3
+            splits[name] = small
+    steps = _steps(counts["train"], args)
+    return pace, splits, Amount(**counts, steps=steps), stored
+
+
+def _affordable(search: PointSearch, shape: tuple[int, ...]) -> tuple[PointSearch, float]:
+    """A search that takes seconds, and how many times as dear the one that was asked for is."""
+    if search.mode == "seeded":
+        return search, 1.0
+    small = dataclasses.replace(search, mode="paper", population_size=POPULATION, generations=1)
+    return small, search.cost(shape) / small.cost(shape)
+
+
+def _warm_up(search: PointSearch, teacher: nn.Module, dataset: Any) -> None:
+    few = [dataset[index] for index in range(min(FEW, len(dataset)))]
+    images = torch.stack(same_channels([to_uint8_tensor(image) for image, _ in few]))
+    search.run(teacher, images, [int(label) for _, label in few])
+
+
+def _seconds_of_scoring(network: nn.Module, split: Any, args: argparse.Namespace) -> tuple[float, float]:
+    """Seconds to begin, and for each image: of the second go on few images, and on more."""
+    few = Subset(split, range(min(FEW, len(split))))
+    took = {}
+    for part in (few, few, split):
+        started = time.perf_counter()
+        evaluate(network, part, device=args.device, workers=args.workers)
+        took[len(part)] = time.perf_counter() - started
+    each = max(0.0, took[len(split)] - took[len(few)]) / max(1, len(split) - len(few))
+    return max(0.0, took[len(few)] - len(few) * each), each
+
+
+def _seconds_of_step(rows: list[dict[str, Any]], splits: dict[str, Any], args: argparse.Namespace, pace: Pace) -> float:
+    """Seconds for one step of the optimiser, from the rows of a training on a batch; the first epoch warms up."""
+    warm = [float(row["seconds"]) for row in (rows[1:] or rows)]
+    epoch = sum(warm) / len(warm) - pace.scoring(len(splits["val"]))
+    return max(epoch, 1e-4) / _steps(len(splits["train"]), args)
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    with open(folder / "metrics.csv", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def _steps(length: int, args: argparse.Namespace) -> int:
+    return len(EpochSampler(length, args.batch_size, least=2, world=process_state().num_processes))
+
+
+def _tell(seconds: dict[str, float], condition: str) -> None:
+    say(f"\nAll of it will take about {in_words(sum(seconds.values()))}{condition}, of which:")
+    for name, value in seconds.items():
+        say(f"  {in_words(value):>8}  {name}")
+
+
+def _memory(stored: int) -> str:
+    """The most memory that was taken so far, with what the images of all splits will add."""
+    parts = []
+    if sys.platform != "win32":
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        parts.append(f"{(peak + stored) / 2**30:.1f} GB ({stored / 2**20:,.0f} MB of it images)")
+    if process_state().device.type == "cuda":
+        parts.append(f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GB on the GPU")
+    return f"Memory: about {'; '.join(parts)}." if parts else ""
+
+
+@contextlib.contextmanager
+def _stage(name: str) -> Iterator[None]:
+    """Says that a stage is fine and what it took, or what is wrong with it."""
+    started = time.perf_counter()
+    try:
+        yield
+    except Exception as error:
+        told = isinstance(error, ValueError | OSError | DivergedError | OutOfMemoryError)
+        kind = "" if told else f"{type(error).__name__}: "
+        raise ValueError(f"{name}: {kind}{error}") from error
+    say(f"  {name:<60} ok {time.perf_counter() - started:6.1f} s")
+
+
+@contextlib.contextmanager
+def _vanishing_folder() -> Iterator[Path]:
+    """One temporary folder for all processes."""
+    state = process_state()
+    with contextlib.ExitStack() as stack:
+        own = stack.enter_context(tempfile.TemporaryDirectory(prefix="dry-run-")) if state.is_main_process else None
+        yield Path(broadcast_object_list([own])[0])
+        state.wait_for_everyone()

@@ -1,0 +1,83 @@
+"""``pasm-aug evaluate``: score a trained network on a split."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Subset
+
+from pasm_aug.cli.opening import (
+    also_in_training,
+    open_any_model,
+    open_split,
+    say,
+    trained_size,
+)
+from pasm_aug.core.files import write_atomic, write_json
+from pasm_aug.core.processes import process_state
+from pasm_aug.data.mapped_labels import MappedLabels
+from pasm_aug.report.figures import confusion_figure
+from pasm_aug.training import evaluation
+from pasm_aug.training.evaluation import Metrics, less
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Score a network on data whose classes it shares by name; with and without images that it was trained on."""
+    args.image_size = args.image_size or trained_size(args.checkpoint)
+    model, info = open_any_model(args.checkpoint)
+    known = MappedLabels(open_split(args, args.split), info["classes"], channels=info.get("channels"))
+    score = functools.partial(evaluation.evaluate, model, device=args.device, workers=args.workers)
+    scores = score(known)
+    say(f"{args.data} {args.subset or args.split}: {in_words(scores)}")
+    if known.dropped:
+        gone = ", ".join(f"{count:,} {name}" for name, count in known.dropped.items())
+        say(f"left out, for the network does not know their class: {gone}")
+    results: dict[str, Any] = scores.asdict() | {"mean_per_class": scores.mean_per_class, "left_out": known.dropped}
+    if args.split in ("val", "test") and args.data != "synthetic" and not args.no_overlap:
+        both = np.isin(known.indices, seen_in_training(args))
+        without = less(scores, score(Subset(known, np.flatnonzero(both)))) if both.any() else scores  # type: ignore[arg-type]
+        results["without_overlap"] = without and without.asdict() | {"mean_per_class": without.mean_per_class}
+        if both.any():
+            rest = "nothing" if without is None else in_words(without)
+            say(f"{int(both.sum()):,} of them also stand in {args.data}'s training split; without these: {rest}")
+    say(f"\n{confusion_text(scores, known.classes)}")
+    if process_state().is_main_process:
+        if args.json:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            write_json(args.json, results)
+        if args.out:
+            args.out.mkdir(parents=True, exist_ok=True)
+            write_json(args.out / "scores.json", results)
+            figure = confusion_figure({f"{args.data} {args.subset or args.split}": scores.confusion}, known.classes)
+            write_atomic(args.out / "confusion.png", figure)
+            say(f"\n→ {args.out}")
+
+
+def seen_in_training(args: argparse.Namespace) -> np.ndarray:
+    """:func:`~pasm_aug.cli.opening.also_in_training`; where training cannot be opened, none, and a word about it."""
+    try:
+        return also_in_training(args)
+    except (FileNotFoundError, ValueError) as error:
+        say(f"not compared with the training split, which cannot be opened: {error}")
+        return np.zeros(0, dtype=np.int64)
+
+
+def in_words(scores: Metrics) -> str:
+    """Accuracy, overall and as the mean over classes."""
+    return (
+        f"{scores.accuracy:.2%} of {scores.count:,} images right, mean over the classes {scores.mean_per_class:.2%}, "
+        f"loss {scores.loss:.3f}"
+    )
+
+
+def confusion_text(scores: Metrics, classes: list[str]) -> str:
+    """Confusion matrix (rows: true classes, counts) with recall per class, as aligned text."""
+    wide = max(8, *map(len, classes))
+    lines = ["  ".join(f"{name:>{wide}}" for name in ("", *classes, "recall"))]
+    for name, row, recall in zip(classes, scores.confusion, scores.per_class, strict=True):
+        cells = (name, *map(str, row), "–" if recall is None else f"{recall:.1%}")
+        lines.append("  ".join(f"{cell:>{wide}}" for cell in cells))
+    return "\n".join(lines)

@@ -1,0 +1,246 @@
+"""The options of the command line, in groups that the commands share; ``--help`` is written here."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pasm_aug.rounds.arms import AUGMENTS
+
+DATA = {
+    "synthetic": "drawn faces, nothing to download",
+    "fer2013": "the official CSV or folders",
+    "ferplus": "FER2013 with the votes of fer2013new.csv",
+    "rafdb": "RAF-DB's basic expressions",
+    "ckplus": "CK+ sequences, or CK+48",
+    "affectnet": "AffectNet's annotations or folders",
+    "manifest": "a CSV of path,label[,split][,person]",
+    "folder": "any images in class folders, with or without train/val/test",
+}
+SEARCHES = ("seeded", "paper", "exhaustive")
+
+# What the paper states (section IV); the search's size is Su et al.'s, the batch size and the epochs are ours.
+PAPER: dict[str, Any] = {
+    "p": 1.0,
+    "value": "point",
+    "mask_size": 31 / 224,
+    "search": "paper",
+    "student": "refine",
+    "lr": 0.01,
+    "teacher_lr": 0.01,
+    "alpha": 1.0,
+    "beta": 0.1,
+    "weights": "imagenet",
+    "model": "resnet34",
+    "image_size": 224,
+}
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows every default, except where there is none to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = action.help or "", action.default
+        if default is None or default is False or default == argparse.SUPPRESS or "default" in text:
+            return text
+        return f"{text} (default: %(default)s)"
+
+
+def share(text: str) -> float | int:
+    """``31`` → pixels, ``0.14`` or ``31/224`` → share of the shorter side."""
+    try:
+        if "/" in text:
+            above, below = text.split("/")
+            value: float | int = float(above) / float(below)
+        else:
+            value = int(text) if text.isdigit() else float(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"wanted pixels (31) or a share (0.14, 31/224), got {text!r}") from None
+    if value <= 0 or (isinstance(value, float) and value > 1):
+        raise argparse.ArgumentTypeError(f"wanted pixels of 1 or more, or a share in (0, 1], got {text!r}")
+    return value
+
+
+def fill(text: str) -> str | float:
+    """``point``, ``mean``, ``random`` or a number."""
+    if text in ("point", "mean", "random"):
+        return text
+    value = _number(text)
+    if not 0 <= value <= 255:
+        raise argparse.ArgumentTypeError(f"wanted point, mean, random or a number in 0…255, got {text!r}")
+    return value
+
+
+def at_least(low: float, kind: type, *, below: float | None = None) -> Any:
+    """Parser of a finite number of ``kind`` in [low, below), or of at least ``low`` without ``below``."""
+    noun = "a whole number" if kind is int else "a number"
+    wanted = f"{noun} of at least {low}" + ("" if below is None else f" and less than {below}")
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"wanted {wanted}, got {text!r}") from None
+        if not low <= value < (math.inf if below is None else below):
+            raise argparse.ArgumentTypeError(f"wanted {wanted}, got {text!r}")
+        return value
+
+    return parse
+
+
+def ratio(text: str) -> float:
+    """A share in 0…1, both ends included."""
+    value = _number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"wanted a share in 0…1, got {text!r}")
+    return value
+
+
+def decay(text: str) -> float:
+    """A number between 0 and 1, neither of them."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"wanted a number between 0 and 1, such as 0.999, got {text!r}")
+    return value
+
+
+def _number(text: str) -> float:
+    """NaN, which lies in no range, for what is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+class Switch(argparse.BooleanOptionalAction):
+    """``--name`` and ``--no-name``, so that the command line can also switch off what a file of options switches on."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, *, help: str, default: bool = False) -> None:
+        super().__init__(option_strings, dest, default=default)
+        self.help = help
+
+
+def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        choices=tuple(DATA),
+        default="synthetic",
+        help="; ".join(f"{name}: {text}" for name, text in DATA.items()),
+    )
+    group.add_argument("--root", metavar="DIR", type=Path, help="where the data set lies (not for synthetic)")
+    group.add_argument(
+        "--decoded",
+        metavar="DIR",
+        type=Path,
+        help="keep the decoded, resized images in files there, for sets that do not fit into memory",
+    )
+    group.add_argument("--limit", metavar="N", type=at_least(1, int), help="use at most N images of each split")
+    group.add_argument(
+        "--image-size",
+        metavar="S",
+        type=at_least(8, int),
+        help="images are resized to S×S (default: 48 for the small network, else 224, the paper's)",
+    )
+    if split:
+        group.add_argument(
+            "--split", choices=("train", "val", "test", "all"), default=split, help="which split; all: CK+ has it"
+        )
+
+
+def add_subset(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--subset",
+        choices=("occlusion", "pose30", "pose45"),
+        help="of RAF-DB's test images: the occluded ones, or those turned by more than 30° or 45° (Wang et al. 2020)",
+    )
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--model",
+        default="small",
+        help="small (a ResNet for 48×48), a torchvision classifier (the paper: resnet34, vgg16), timm:NAME, or "
+        "package.module:factory",
+    )
+    group.add_argument(
+        "--weights",
+        metavar="W",
+        default="none",
+        help="initial weights: none, imagenet (downloads; the paper's choice), or a file or folder",
+    )
+
+
+def add_search(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("search (section III-B, Eq. 2 and 3)")
+    group.add_argument(
+        "--search",
+        choices=SEARCHES,
+        default="seeded",
+        help="seeded: every pixel and corner colour scored by surrogates, the best of them tried exactly; paper: "
+        "differential evolution, population 400, 100 generations; exhaustive: every pixel and corner colour tried",
+    )
+    group.add_argument(
+        "--budget",
+        metavar="F",
+        type=at_least(4, float),
+        default=20,
+        help="what the seeded search may spend on an image, in forward passes: 20 finds about 96 %% of the best "
+        "pixel's drop, 80 about 99 %%",
+    )
+    group.add_argument(
+        "--objective",
+        choices=("true_prob", "margin", "patch"),
+        default="true_prob",
+        help="true_prob: the pixel that costs the true class most of its probability (the paper); margin: most of its "
+        "lead; patch: the square that does, of the size that is erased",
+    )
+    return group
+
+
+def add_erasing(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("erasing (Algorithm 1, lines 7 and 8)")
+    group.add_argument(
+        "--augment",
+        choices=tuple(AUGMENTS),
+        default="point",
+        help="; ".join(f"{name}: {text}" for name, text in AUGMENTS.items()),
+    )
+    group.add_argument("--p", type=ratio, default=1.0, help="share of the images erased; the paper erases all")
+    add_mask_size(group)
+    group.add_argument(
+        "--value",
+        metavar="V",
+        type=fill,
+        default="point",
+        help="fill: point (the colour found), mean, random, or 0…255",
+    )
+
+
+def add_mask_size(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--mask-size",
+        metavar="S",
+        type=share,
+        default=31 / 224,
+        help="side of the square, in pixels or as a share of the image (default: 31/224; the paper: 23 to 39 at 224)",
+    )
+
+
+def add_machine(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("machine")
+    group.add_argument(
+        "--seed",
+        metavar="S",
+        type=at_least(0, int),
+        default=0,
+        help="of weights, order, erasing and search; data splits do not depend on it",
+    )
+    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+    group.add_argument("--workers", metavar="W", type=at_least(0, int), default=0, help="processes that load images")
+    group.add_argument("--quiet", action=Switch, help="no progress bars")
+    return group

@@ -1,0 +1,60 @@
+"""``pasm-aug predict``: what a network sees in photographs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pasm_aug.cli.opening import open_any_model, say
+from pasm_aug.core.files import save_image, write_atomic
+from pasm_aug.core.processes import process_state
+from pasm_aug.data.align.aligner import FaceAligner
+from pasm_aug.data.files import ImageError
+from pasm_aug.training.prediction import Prediction, annotated, images_of, in_words, table
+from pasm_aug.training.prediction import predict as predict_images
+
+
+def predict(args: argparse.Namespace) -> None:
+    """Find, align and classify the faces of photographs; print, and with --out write a table and marked images."""
+    files = images_of(args.images)
+    if args.out and args.images.is_dir() and args.out.resolve().is_relative_to(args.images.resolve()):
+        raise ValueError(f"--out must lie outside of {args.images}, whose images are read, got {args.out}")
+    model, info = open_any_model(args.checkpoint)
+    size, classes = int(info["image_size"]), list(info["classes"])
+    device = process_state(args.device).device
+    aligner = None if args.no_align else FaceAligner(max(size, 112), select=args.select, device=args.device)
+    root = args.images if args.images.is_dir() else args.images.parent
+    results: list[Prediction] = []
+    corrupt = 0
+    bar = tqdm(files, desc="predicting", unit=" images", disable=args.quiet or len(files) < 10, leave=False)
+    for one in predict_images(
+        model,
+        bar,
+        image_size=size,
+        channels=info.get("channels", 3),
+        aligner=aligner,
+        no_face=args.no_face,
+        device=device,
+    ):
+        if isinstance(one, ImageError):
+            corrupt += 1
+            say(f"not read: {one}")
+            continue
+        results.append(one)
+        face = "" if one.box or args.no_align else " (no face found: the whole image)"
+        say(f"{one.file.relative_to(root)}: {in_words(one.probabilities, classes)}{face}")
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        write_atomic(args.out / "predictions.csv", table(results, classes, root))
+        faces: dict[Path, list[Prediction]] = {}
+        for one in results:
+            faces.setdefault(one.file, []).append(one)
+        for file, own in faces.items():
+            target = args.out / f"{file.relative_to(root)}.marked.png"  # a.jpg and a.png keep an image each
+            target.parent.mkdir(parents=True, exist_ok=True)
+            save_image(target, annotated(file, own, classes))
+        say(f"→ {args.out}/predictions.csv")
+    if not results:
+        raise ValueError(f"no face in {args.images} was classified: {corrupt:,} of {len(files):,} images unreadable")

@@ -1,0 +1,1 @@
+"""Drawn faces: ``description`` says what a face is, ``geometry`` where its lines run, ``drawing`` paints it."""

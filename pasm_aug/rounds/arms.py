@@ -1,0 +1,111 @@
+"""The arms of a comparison: which transform erases, and what random geometry follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the command line's --help reads AUGMENTS without loading torch
+    from torch import nn
+    from torch.utils.data import Dataset
+    from torchvision.transforms import v2
+
+    from pasm_aug.cache.position_cache import PositionCache
+
+AUGMENTS = {
+    "point": "PASM: erased at the mined point",
+    "none": "no erasing",
+    "random": "RandomErasing (torchvision)",
+    "random-matched": "PASM's square at a random place",
+    "shuffled": "PASM's square at another image's point",
+    "shuffled-class": "PASM's square at the point of another image of the class",
+    "cam-peak": "PASM's square at the peak of the class activation map",
+    "cam-region": "the class activation map's region (Wei et al. 2017)",
+}
+MINED = ("point", "random-matched", "shuffled", "shuffled-class", "cam-peak")  # the arms that need mined points
+
+
+def default_geometry() -> v2.Transform:
+    """The random geometry of the command line: a horizontal flip.
+
+    No more on purpose: a first teacher must be able to fit its training data, or erasing hard places only hurts.
+    """
+    from torchvision.transforms import v2
+
+    return v2.RandomHorizontalFlip()
+
+
+def check_arm(augment: str) -> None:
+    """Raise a ValueError for an unknown arm."""
+    if augment not in AUGMENTS:
+        raise ValueError(f"augment must be one of {', '.join(AUGMENTS)}, got {augment!r}")
+
+
+def arm_positions(
+    augment: str,
+    mined: PositionCache | None,
+    teacher: nn.Module | None,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    seed: int = 0,
+    device: str | None = None,
+    progress: bool = True,
+) -> PositionCache | None:
+    """What :func:`make_erase` reads its places from: the mined points, or those moved elsewhere.
+
+    Args:
+        mined: the points of ``teacher`` on ``dataset``, for the arms in :data:`MINED`.
+        teacher: whose activation maps are followed by the arms ``cam-…``; the others need none.
+        folder: where ``<augment>.safetensors`` and, for the activation maps, ``cams.safetensors`` are kept.
+        seed: of the shuffling.
+    """
+    from pasm_aug.cache.rearrange import cam_peak_positions, shuffled_positions
+    from pasm_aug.search.cam_cache import class_activation_cache
+
+    check_arm(augment)
+    file = folder / f"{augment}.safetensors"
+    if augment in ("shuffled", "shuffled-class"):
+        assert mined is not None
+        return shuffled_positions(mined, file, seed=seed, within_class=augment == "shuffled-class")
+    if augment not in ("cam-peak", "cam-region"):
+        return mined
+    assert teacher is not None
+    cams = class_activation_cache(teacher, dataset, folder / "cams.safetensors", device=device, progress=progress)
+    if augment == "cam-region":
+        return cams
+    assert mined is not None
+    return cam_peak_positions(mined, cams, file)
+
+
+def make_erase(
+    augment: str,
+    positions: PositionCache | str | Path | None,
+    *,
+    p: float = 1.0,
+    size: float | int = 31 / 224,
+    value: Any = "point",
+) -> Callable[..., Any] | None:
+    """The erasing transform of one arm.
+
+    ``"point"`` erases a square at the mined point; ``"random-matched"``, ``"shuffled"``, ``"shuffled-class"`` and
+    ``"cam-peak"`` the same square with the same fill elsewhere; ``"cam-region"`` the region of high activation;
+    ``"random"`` is torchvision's ``RandomErasing`` with its published settings; ``"none"`` erases nothing.
+
+    Args:
+        positions: of :func:`arm_positions`; ``None``: an arm that needs them places PASM's square at random.
+        p, size, value: of the square; ``p`` of the region too.
+    """
+    from pasm_aug.transforms.baselines import CamRegionErase, CountedRandomErasing, RandomPlaceErase
+    from pasm_aug.transforms.erase import PointAdversarialErase
+
+    check_arm(augment)
+    if augment == "none":
+        return None
+    if augment == "random":
+        return CountedRandomErasing()
+    if augment == "cam-region" and positions is not None:
+        return CamRegionErase(positions, p=p)
+    square = RandomPlaceErase if augment == "random-matched" else PointAdversarialErase
+    return square(positions, p=p, size=size, value=value)

@@ -1,0 +1,122 @@
+"""A teacher made ready for one-pixel changes: its windows, how to colour a pixel, and where to hand over.
+
+:func:`prepare` does once for a network and an image size what every batch of images then uses. It tries itself
+against the whole network before it is trusted; a network that it cannot follow, or follows wrongly, runs whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pasm_aug.search.candidates import acts_per_pixel, constant_images
+from pasm_aug.search.incremental.graph import trace
+from pasm_aug.search.incremental.influence import Reach
+from pasm_aug.search.incremental.windows import Maps
+
+_CHUNK_BYTES = {"cpu": 1 << 22, "other": 1 << 29}  # of one layer's patches: a CPU is fastest within its cache
+_BLOCK_BYTES = {"cpu": 1 << 29, "other": 1 << 32}  # of the clean maps of the images that are searched together
+_WORTH = 0.95  # of a whole forward: a hand-over that saves less than this is not worth its windows
+
+
+@dataclass
+class Incremental:
+    """What is known of a network for images of one size.
+
+    Attributes:
+        reach: its windows. cut: where an exact query hands over to the rest of the network, ``None`` to run whole.
+        share: of a forward that an exact query costs.
+        values: colours (N, C) uint8 → what the network's input holds at such a pixel, (N, channels).
+    """
+
+    reach: Reach
+    values: Callable[[np.ndarray], Tensor]
+    device: torch.device
+    cut: str | None = field(init=False)
+    share: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        cut = self.reach.cheapest()
+        share = self.reach.cost[cut] + self.reach.rest[cut]
+        self.cut, self.share = (cut, share) if share < _WORTH else (None, 1.0)
+        self.rest = self.reach.network.rest(cut)
+
+    def at_once(self, name: str) -> int:
+        """Candidates to take through the windows up to layer ``name`` at a time."""
+        most = max(self.reach.patch_bytes(layer) for layer in self.reach.network.trunk(name))
+        return max(16, min(4096, self._limit(_CHUNK_BYTES) // most))
+
+    def images_at_once(self) -> int:
+        """Images whose clean maps are held together."""
+        return max(1, min(32, self._limit(_BLOCK_BYTES) // self.reach.map_bytes))
+
+    def _limit(self, limits: dict[str, int]) -> int:
+        return limits["cpu" if self.device.type == "cpu" else "other"]
+
+    def logits(self, maps: Maps, rows: Tensor, xy: Tensor, values: Tensor) -> Tensor:
+        """(N, classes) logits after change n paints pixel ``xy[n]`` of image ``rows[n]``."""
+        assert self.cut is not None
+        return self.rest(maps.spliced(self.cut, rows, xy, maps.windows(self.cut, rows, xy, values)[self.cut]))
+
+
+@torch.no_grad()
+def prepare(
+    model: nn.Module, to_input: Callable[[Tensor], Tensor], shape: tuple[int, int, int], device: torch.device
+) -> Incremental | None:
+    """Make a frozen ``model`` ready for images of ``shape`` (C, H, W); ``None`` if that cannot be.
+
+    It cannot where the preprocess mixes pixels or treats them by their place, and where the network cannot be traced,
+    does not begin with layers that work on windows, or (tried out) gives other logits than its windows do.
+    """
+    channels, height, width = shape
+    noise = np.random.default_rng(0).integers(0, 256, (1, *shape), dtype=np.uint8)
+    image = torch.from_numpy(noise)
+    if not acts_per_pixel(to_input, *shape) or not _the_same_everywhere(to_input, shape):
+        return None
+    example = to_input(image)
+    network = trace(model, example)
+    if network is None:
+        return None
+
+    def values(colours: np.ndarray) -> Tensor:
+        """Colours as the pixels of as few images as hold them, through the preprocess."""
+        count = -(-len(colours) // (height * width))
+        pixels = np.zeros((count * height * width, channels), dtype=np.uint8)
+        pixels[: len(colours)] = colours
+        images = torch.from_numpy(pixels.reshape(count, height, width, channels)).permute(0, 3, 1, 2).contiguous()
+        return to_input(images).permute(0, 2, 3, 1).flatten(0, 2)[: len(colours)]
+
+    ready = Incremental(Reach.of(network, height, width), values, device)
+    return ready if _agrees(ready, model, to_input, image) else None
+
+
+def _the_same_everywhere(to_input: Callable[[Tensor], Tensor], shape: tuple[int, int, int]) -> bool:
+    grey = to_input(constant_images(np.full((1, shape[0]), 77, dtype=np.uint8), *shape[1:]))
+    return bool((grey == grey[:, :, :1, :1]).all())
+
+
+def _agrees(ready: Incremental, model: nn.Module, to_input: Callable[[Tensor], Tensor], image: Tensor) -> bool:
+    """Whether graph and windows give the whole network's logits, tried clean and at a corner, an edge and inside."""
+    maps = Maps(ready.reach, to_input(image), ready.reach.cheapest())
+    if not _close(maps.logits, model(to_input(image))):
+        return False
+    if ready.cut is None:
+        return True
+    height, width = image.shape[2:]
+    xy = torch.tensor([[0, 0], [width - 1, height // 2], [width // 3, height // 3]])
+    colour = np.repeat(np.array([[255], [0], [255]], dtype=np.uint8), image.shape[1], axis=1)
+    painted = image.repeat(3, 1, 1, 1)
+    painted[torch.arange(3), :, xy[:, 1], xy[:, 0]] = torch.from_numpy(colour)
+    whole = model(to_input(painted))
+    rows = torch.zeros(3, dtype=torch.int64, device=ready.device)
+    found = ready.logits(maps, rows, xy.to(ready.device), ready.values(colour))
+    return _close(found, whole)
+
+
+def _close(found: Tensor, whole: Tensor) -> bool:
+    """Equal but for rounding, which deep networks with large logits have plenty of."""
+    return found.shape == whole.shape and torch.allclose(found, whole, rtol=1e-3, atol=1e-3 * float(whole.abs().max()))

@@ -1,0 +1,252 @@
+"""Mine a data set: the most informative point of every image, into a :class:`~pasm_aug.cache.position_cache.PositionCache`.
+
+Each process searches its share and appends what it found to a journal of its own, acknowledged batch by batch;
+at the end one of them merges the journals into the cache file. Killed at any moment, the same call goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterator, Sized
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from pasm_aug.cache.format import CacheError, check_fingerprint
+from pasm_aug.cache.journal import Journal, journal_paths, read_journal, row_dtype
+from pasm_aug.cache.merge import write_cache
+from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.core.file_lock import FileLock
+from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest, look
+from pasm_aug.core.processes import process_state
+from pasm_aug.search.fingerprint import make_fingerprint
+from pasm_aug.search.point_search import PointSearch
+from pasm_aug.search.refresh import refreshed
+from pasm_aug.search.result import PointResult
+
+IMAGES_AT_ONCE = 32  # images searched in lockstep, at most
+QUERIES_AT_ONCE = 1 << 17  # and what a kill may cost at most
+
+
+def mine_positions(
+    teacher: nn.Module,
+    dataset: Dataset,
+    path: str | Path,
+    *,
+    search: str | PointSearch = "seeded",
+    preprocess: Callable[[Tensor], Tensor] | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    seed: int = 0,
+    workers: int = 0,
+    resume: bool = True,
+    refresh: tuple[PositionCache, float] | None = None,
+    progress: bool = True,
+) -> PositionCache:
+    """Search every image of ``dataset`` and write the points found to ``path``.
+
+    Under ``torchrun`` every process calls this; each takes a share, and all return the same cache. Images that an
+    existing cache of the same teacher and search already holds are not searched again, so photographs added later
+    extend it.
+
+    Args:
+        teacher: the classifier to attack; left exactly as it was.
+        dataset: items (image, label), the image a PIL image or uint8 (C, H, W) of any size, without random transforms.
+        path: of the cache; journals and a lock lie beside it while the work goes on.
+        search: a mode's name or a :class:`PointSearch`.
+        preprocess: uint8 (B, C, H, W) → network input; required unless the teacher carries ``.preprocess``.
+        batch_size: images a forward, unless ``search`` is a :class:`PointSearch`; changes speed and memory, not the
+            result. Default automatic.
+        device: ``None`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``.
+        seed: of the search; ignored when ``search`` is a :class:`PointSearch`, which has its own.
+        workers: processes that decode images.
+        resume: go on from journals and an existing cache; ``False`` starts anew.
+        refresh: (cache of an earlier teacher, threshold): search only images whose true-class probability moved by
+            the threshold or more; see :func:`~pasm_aug.search.refresh.refreshed`.
+
+    Raises:
+        ValueError: items that change from one reading to the next, labels without an output, NaN logits.
+        CacheError: what lies at ``path`` belongs to another teacher or search, or is damaged.
+    """
+    assert isinstance(dataset, Sized)
+    if not len(dataset):
+        raise ValueError("dataset must not be empty")
+    if isinstance(search, str):
+        search = PointSearch(search, seed=seed, batch_size=batch_size)
+    preprocess = preprocess or getattr(teacher, "preprocess", None)
+    state, path = process_state(device), Path(path)
+    search = dataclasses.replace(search, device=search.device or state.device)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    channels = _check_deterministic(dataset)
+    shape = channels, *as_uint8(dataset[0][0]).shape[1:]
+    if resume and path.exists():  # images of another size may have joined at the front
+        shape = tuple(PositionCache.open(path).metadata["fingerprint"]["probe_shape"])
+        channels = shape[0]
+    fingerprint = make_fingerprint(teacher, search, preprocess, shape)
+    find = functools.partial(search.run, teacher, preprocess=preprocess)
+    if refresh:
+        fingerprint["refresh"] = {"threshold": refresh[1], "before": refresh[0].metadata["fingerprint"]}
+        find = functools.partial(refreshed, search, *refresh, teacher, preprocess=preprocess)
+    with FileLock(path, doing="mined", enabled=state.is_main_process, error=CacheError):
+        rows = _known_rows(path, fingerprint, search.points, channels, resume, state)
+        state.wait_for_everyone()
+        done = set(zip(rows["key"].tolist(), rows["label"].tolist(), strict=True))
+        with Journal(f"{path}.journal-{state.process_index}", fingerprint, search.points, channels) as journal:
+            identity = _mine_share(find, dataset, journal, search, channels, done, workers, progress, state)
+        parts = gather_object([identity])
+        state.wait_for_everyone()
+        if state.is_main_process:
+            _merge(path, dataset, fingerprint, rows, {i: k for part in parts for i, k in part.items()})
+        state.wait_for_everyone()
+    return PositionCache.open(path)
+
+
+def images_at_once(search: PointSearch, shape: tuple[int, ...]) -> int:
+    """How many images (C, H, W) are searched before they are acknowledged: the dearer the search, the fewer."""
+    return max(1, min(IMAGES_AT_ONCE, QUERIES_AT_ONCE // search.cost(shape)))
+
+
+def _check_deterministic(dataset: Any) -> int:
+    """Read a few items twice; return the number of channels that the cache will hold."""
+    channels = 1
+    for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
+        (first, label), (second, again) = dataset[index][:2], dataset[index][:2]
+        if label != again or content_key(first) != content_key(second):
+            raise ValueError(
+                f"dataset item {index} differs from one reading to the next: pass the data set without its random "
+                "transforms"
+            )
+        channels = max(channels, as_uint8(first).shape[0])
+    return channels
+
+
+def _known_rows(
+    path: Path, fingerprint: dict[str, Any], points: int, channels: int, resume: bool, state: PartialState
+) -> np.ndarray:
+    """Rows that need no search: of an existing cache, and of the journals of an interrupted call."""
+    parts = [np.empty(0, row_dtype(points, channels))]
+    if not resume:
+        if state.is_main_process:
+            for file in [str(path), *journal_paths(path)]:
+                Path(file).unlink(missing_ok=True)
+        return parts[0]
+    if path.exists():
+        cache = PositionCache.open(path)
+        check_fingerprint(cache.metadata["fingerprint"], fingerprint, path)
+        parts.append(cache.to_rows())
+    parts += [read_journal(file, fingerprint) for file in journal_paths(path)]
+    return np.concatenate(parts)
+
+
+class _Images(Dataset):
+    """(index, uint8 image, label) of one process's share, so that loader workers may decode it."""
+
+    def __init__(self, dataset: Any, indices: range, channels: int) -> None:
+        self.dataset, self.indices, self.channels = dataset, indices, channels
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> tuple[int, np.ndarray, int, int]:
+        index = self.indices[position]
+        image, label = self.dataset[index][:2]
+        array = as_uint8(image)
+        if array.shape[0] > self.channels:
+            raise ValueError(f"item {index} has 3 channels, earlier ones had 1: convert the images to RGB")
+        array = np.broadcast_to(array, (self.channels, *array.shape[1:]))
+        return index, array, int(label), content_key(array)
+
+
+def _mine_share(
+    find: Callable[..., PointResult],
+    dataset: Any,
+    journal: Journal,
+    search: PointSearch,
+    channels: int,
+    done: set[tuple[int, int]],
+    workers: int,
+    progress: bool,
+    state: PartialState,
+) -> dict[int, tuple[int, int]]:
+    """Search this process's share of the images by ``find``; returns (key, label) of each of its indices."""
+    share = _Images(dataset, range(state.process_index, len(dataset), state.num_processes), channels)
+    identity: dict[int, tuple[int, int]] = {}
+    waiting: dict[tuple[int, ...], list[tuple[np.ndarray, int, int]]] = {}
+    at_once = images_at_once(search, share[0][1].shape) if len(share) else 1
+    queries, started = 0, time.perf_counter()
+    bar = tqdm(
+        total=len(share), desc="mining", unit=" images", disable=not (progress and state.is_main_process), leave=False
+    )
+
+    def flush(batch: list[tuple[np.ndarray, int, int]]) -> None:
+        nonlocal queries
+        images = torch.from_numpy(np.stack([image for image, _, _ in batch]))
+        labels, keys = (np.array([item[i] for item in batch], dtype=np.int64) for i in (1, 2))
+        result = find(images, labels, keys=keys)
+        journal.append(_to_rows(result, keys, labels, [look(image) for image, _, _ in batch]))
+        queries += int(result.queries.sum())
+        bar.update(len(batch))
+        bar.set_postfix_str(f"{queries:,} queries, {queries / (time.perf_counter() - started):,.0f}/s")
+        batch.clear()
+
+    for index, image, label, key in _stream(share, workers):
+        identity[index] = key, label
+        if (key, label) in done:
+            bar.update()
+            continue
+        done.add((key, label))
+        batch = waiting.setdefault(image.shape, [])
+        batch.append((image, label, key))
+        if sum(map(len, waiting.values())) == at_once:
+            flush(max(waiting.values(), key=len))
+    for batch in waiting.values():
+        if batch:
+            flush(batch)
+    bar.close()
+    return identity
+
+
+def _stream(share: _Images, workers: int) -> Iterator[tuple[int, np.ndarray, int, int]]:
+    if not workers:
+        return (share[i] for i in range(len(share)))
+    return iter(DataLoader(share, batch_size=None, num_workers=workers, collate_fn=_as_is, generator=torch.Generator()))
+
+
+def _as_is(item: Any) -> Any:
+    return item
+
+
+def _to_rows(result: PointResult, keys: np.ndarray, labels: np.ndarray, looks: list[int]) -> np.ndarray:
+    rows = np.zeros(len(keys), row_dtype(result.xy.shape[1], result.colour.shape[2]))
+    rows["key"], rows["label"], rows["look"], rows["mined"] = keys, labels, looks, result.mined
+    for name in ("xy", "colour", "p_clean", "p_point", "queries", "forwards"):
+        rows[name] = getattr(result, name)
+    return rows
+
+
+def _merge(
+    path: Path, dataset: Any, fingerprint: dict[str, Any], rows: np.ndarray, identity: dict[int, tuple[int, int]]
+) -> None:
+    journals = journal_paths(path)
+    found = [read_journal(file, fingerprint) for file in journals]
+    keys, labels = (np.array([identity[i][j] for i in range(len(dataset))], dtype=np.int64) for j in (0, 1))
+    old = PositionCache.open(path) if path.exists() else None
+    about = {
+        "digest": dataset_digest(dataset),
+        "length": len(dataset),
+        "classes": list(getattr(dataset, "classes", [])),
+    }
+    if any(map(len, found)) or old is None or old.metadata["dataset"] != about:  # else it is there already
+        rows = np.concatenate([rows, *found])
+        write_cache(path, rows, keys, labels, {"fingerprint": fingerprint, "dataset": about})
+    for file in journals:
+        Path(file).unlink()

@@ -1,0 +1,129 @@
+"""The options of a search, and what follows from them; :mod:`pasm_aug.search.point_search` does it."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import torch
+
+from pasm_aug.core.rng import words
+from pasm_aug.search.objectives import Objective, check_objective
+
+MODES = ("seeded", "paper", "exhaustive")
+MISCLASSIFIED = ("mine", "predicted", "skip")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Options of :class:`~pasm_aug.search.point_search.PointSearch`.
+
+    Args:
+        mode: ``"seeded"``, ``"paper"`` or ``"exhaustive"``.
+        points: places per image (K), on different pixels.
+        objective: minimised; ``"true_prob"``, ``"margin"``, ``"predicted_prob"``, ``"patch"`` or a callable, as in
+            :class:`~pasm_aug.search.teacher.TeacherObjective`. ``"patch"`` looks for the square whose colour
+            costs most, not the pixel: dearer to ask, and harder on the teacher (benchmarks/README.md); ``p_point`` is
+            then the probability under the square. The published objective is the pixel's.
+        patch: side of that square, as the ``size`` of :class:`~pasm_aug.transforms.erase.PointAdversarialErase`.
+        misclassified: what to attack on an image that the teacher gets wrong: ``"mine"`` the true class all the same,
+            ``"predicted"`` the class it predicts, ``"skip"`` nothing.
+        population_size: a count; ``None``: 400, in ``"seeded"`` the number of candidates.
+        generations: after the initial population; ``None``: 100, in ``"seeded"`` 0.
+        mutation: F of differential evolution.
+        strategy: ``"rand1"`` or ``"best1"``; ``None``: rand1, in ``"seeded"`` best1.
+        budget: forward-equivalents that ``"seeded"`` may spend on an image, roughly; more find the best pixel more
+            often.
+        candidates: how many of its candidates ``"seeded"`` scores exactly; ``None``: as the budget allows.
+        seed: of the random streams.
+        batch_size, device, incremental: as in ``TeacherObjective``; they change results by rounding alone, but without
+            ``incremental`` the only surrogate is the input gradient.
+        min_distance: pixels (Chebyshev) between the K places; where the image does not hold so many, it gives way.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+
+    mode: str = "seeded"
+    _: KW_ONLY
+    points: int = 1
+    objective: Objective = "true_prob"
+    patch: float | int = 31 / 224
+    misclassified: str = "mine"
+    population_size: int | None = None
+    generations: int | None = None
+    mutation: float = 0.5
+    strategy: str | None = None
+    budget: float = 80.0
+    candidates: int | None = None
+    seed: int = 0
+    batch_size: int | None = None
+    device: torch.device | str | None = None
+    min_distance: int = 1
+    incremental: bool = True
+
+    def __post_init__(self) -> None:
+        check_objective(self.objective)
+        words(self.seed)
+        for name, value, known in (("mode", self.mode, MODES), ("misclassified", self.misclassified, MISCLASSIFIED)):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {known}, got {value!r}")
+        if self.strategy not in (None, "rand1", "best1"):
+            raise ValueError(f'strategy must be "rand1", "best1" or None, got {self.strategy!r}')
+        if isinstance(self.patch, bool) or not (
+            self.patch >= 1 if isinstance(self.patch, int) else 0 < self.patch <= 1
+        ):
+            raise ValueError(f"patch must be a share in (0, 1] or pixels of at least 1, got {self.patch!r}")
+        if not 0 < self.mutation <= 2:
+            raise ValueError(f"mutation must lie in (0, 2], got {self.mutation}")
+        least = {"points": 1, "min_distance": 1, "budget": 4, "candidates": 1, "population_size": 4, "generations": 0}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise ValueError(f"{name} must be at least {low}, got {value}")
+        if self.mode == "seeded" and self.candidates is not None and self.candidates < self.points:
+            raise ValueError(f"candidates must be at least points, got {self.candidates} for {self.points} points")
+
+    @property
+    def exact(self) -> int:
+        """Exact candidates where no chain of surrogates decides on their number."""
+        return self.candidates or max(self.points, int(self.budget) - 3)
+
+    @property
+    def evolution(self) -> tuple[int, int, str]:
+        """Population, generations and strategy with the mode's own defaults filled in."""
+        seeded = self.mode == "seeded"
+        size = self.population_size or (max(self.exact, 4) if seeded else 400)
+        generations = (0 if seeded else 100) if self.generations is None else self.generations
+        return size, generations, self.strategy or ("best1" if seeded else "rand1")
+
+    def cost(self, shape: tuple[int, ...]) -> int:
+        """Queries for one picture of shape (C, H, W), roughly."""
+        size, generations, _ = self.evolution
+        if self.mode == "exhaustive":
+            return shape[1] * shape[2] * 2 ** shape[0]
+        return size * (generations + 1) if self.mode == "paper" else self.exact + size * generations
+
+    def settings(self) -> dict[str, Any]:
+        """All that a result depends on, ready for JSON."""
+        objective = self.objective
+        if not isinstance(objective, str):
+            named = objective if hasattr(objective, "__qualname__") else type(objective)
+            objective = f"{named.__module__}.{named.__qualname__}"
+        common = {
+            "mode": self.mode,
+            "points": self.points,
+            "objective": objective,
+            "misclassified": self.misclassified,
+            "min_distance": self.min_distance,
+        }
+        if objective == "patch":
+            common["patch"] = self.patch
+        if self.mode == "exhaustive":
+            return common
+        size, generations, strategy = self.evolution
+        evolution = {"population_size": size, "generations": generations, "mutation": self.mutation}
+        common |= evolution | {"strategy": strategy, "seed": self.seed}
+        if self.mode == "paper":
+            return common
+        return common | {"budget": self.budget, "candidates": self.candidates, "incremental": self.incremental}

@@ -1,0 +1,242 @@
+"""The epochs of a training: steps, validation, checkpoints, tables, and the good end of a bad one."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from pasm_aug.core.files import write_csv
+from pasm_aug.core.rng import derive_seed
+from pasm_aug.training.checkpoint import Saved, load_checkpoint, save_checkpoint
+from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.guards import DivergedError
+from pasm_aug.training.loading import EpochSampler
+from pasm_aug.training.result import TrainResult
+from pasm_aug.training.steps import TrainingStep
+from pasm_aug.training.tensorboard import EventLog
+
+LOOK = 50  # steps on a GPU between two looks at the loss: each look waits for the GPU
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """What a training writes and where; see :func:`~pasm_aug.training.trainer.train`."""
+
+    checkpoint: str | Path | None = None
+    checkpoint_seconds: float = 600.0
+    metrics: str | Path | None = None
+    tensorboard: str | Path | None = None
+
+
+@dataclass
+class EpochLoop:
+    """Runs the epochs of one training, from its checkpoint on if there is one.
+
+    Attributes:
+        model: trained in place; ``average``: of its weights, scored and returned instead.
+        optimizer, scheduler: of ``model``, not wrapped; the scheduler is stepped ``by_step`` or by epoch.
+        step: trains on one batch of ``loader``, whose order is the ``sampler``'s.
+        areas: whether the batches tell how much of them is erased.
+        known: (N, classes) the teacher's logits, where they need not be asked for again.
+        score: of a network on the validation split.
+        identity: what the checkpoint must have been written for.
+    """
+
+    accelerator: Accelerator
+    model: nn.Module
+    average: Any
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+    by_step: bool
+    sampler: EpochSampler
+    loader: DataLoader
+    areas: bool
+    step: TrainingStep
+    known: Tensor | None
+    score: Callable[[nn.Module], Metrics] | None
+    files: TrainingFiles
+    identity: dict[str, Any]
+    epochs: int
+    patience: int | None
+    seed: int
+    name: str
+    progress: bool
+
+    def run(self) -> TrainResult:
+        """Train to the end.
+
+        Raises:
+            DivergedError: the loss became NaN or infinite; the weights are those of the last good epoch.
+        """
+        self.steps = len(self.sampler)
+        log = self.files.tensorboard if self.accelerator.is_main_process else None
+        self.events = EventLog(log) if log else None
+        saved = self._resume()
+        self.history, self.saved_at = saved.history, time.monotonic()
+        self.good = _part(saved.tensors, "good.") or _weights(self.judged)  # of the last epoch that ended well
+        self.best = _part(saved.tensors, "best.")
+        if self.history:
+            self._tables()  # a kill may have come between them and the checkpoint
+        self.bar = tqdm(
+            total=self.epochs * self.steps,
+            initial=len(self.history) * self.steps + saved.step,
+            desc=self.name,
+            unit=" batches",
+            disable=not (self.progress and self.accelerator.is_main_process),
+            leave=False,
+        )
+        gpus = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
+        with self.bar, torch.random.fork_rng(devices=gpus), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Grad strides do not match")  # DistributedDataParallel, of 1×1 filters
+            while len(self.history) < self.epochs and not self._settled():
+                self._epoch(saved)
+                saved = Saved()
+        if self.events:
+            self.events.close()
+        if self.best:
+            self.judged.load_state_dict(self.best)
+        return self._result(self._best_epoch() if self.best else len(self.history))
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is scored and returned."""
+        return self.average.module if self.average else self.model
+
+    def _epoch(self, saved: Saved) -> None:
+        """Train one epoch, of which ``saved.step`` batches are done, score it and write down how it went."""
+        epoch, begun = len(self.history), time.perf_counter() - saved.numbers.get("seconds", 0.0)
+        total = self._steps(epoch, saved, begun)
+        self._check(float(total[0]), epoch)
+        if not all(bool(weight.isfinite().all()) for weight in self.judged.parameters()):  # of the very last step
+            self._check(math.nan, epoch, "a weight")
+        networks = [self.model, self.judged] if self.average else [self.model]
+        for buffer in (buffer for network in networks for buffer in network.buffers()):
+            buffer.copy_(broadcast(buffer.detach().clone()))  # each process kept running statistics of its own share
+        loss, hits, images, erased, seen = total.tolist()
+        row: dict[str, float] = {"epoch": epoch + 1, "lr": self.rate}
+        row |= {"loss": loss / images, "running_accuracy": hits / images}
+        if self.areas:
+            row["erased_share"] = round(erased / max(seen, 1), 6)
+        if not self.by_step:
+            self.scheduler.step()
+        if self.score:
+            scores = self.score(self.judged)
+            self._check(scores.loss, epoch, "the validation loss")
+            row |= {"val_accuracy": scores.accuracy, "val_loss": scores.loss}
+        self.history.append(row | {"seconds": round(time.perf_counter() - begun, 2)})
+        self.good = _weights(self.judged)
+        if self.patience and self._best_epoch() == epoch + 1:
+            self.best = _weights(self.judged)
+        if self.accelerator.is_main_process:
+            self._save()
+        self._tables()
+
+    def _steps(self, epoch: int, saved: Saved, begun: float) -> Tensor:
+        """(5,) float64 over all processes: sum of the loss, right predictions, images; pixels erased, pixels seen."""
+        device = self.accelerator.device
+        total = torch.tensor(saved.numbers.get("total", [0.0] * 5), dtype=torch.float64, device=device)
+        look = LOOK if device.type == "cuda" else 1
+        alone = self.accelerator.num_processes == 1
+        self.sampler.epoch, self.sampler.start = epoch, saved.step
+        order = list(self.sampler) if self.known is not None else []
+        self.step.student.train()
+        self.rate = float(self.optimizer.param_groups[0]["lr"])
+        for number, batch in enumerate(self.loader, saved.step):
+            *columns, erased, seen = batch if self.areas else (*batch, torch.zeros(1), torch.zeros(1))
+            images, *clean, target = columns
+            predictions = None
+            if self.known is not None:
+                predictions = self.known[[index for _, index in order[number - saved.step]]]
+            # Dropout and its like draw from (seed, epoch, step, process) alone.
+            torch.manual_seed(derive_seed(self.seed, epoch, number, self.accelerator.process_index, 1))
+            total[:3] += self.step(images, clean[0] if clean else None, target, self.sampler.size(number), predictions)
+            total[3:] += torch.stack([erased.sum(), seen.sum()]).to(device)
+            if self.average:
+                self.average.update_parameters(self.model)
+            self.rate = float(self.optimizer.param_groups[0]["lr"])
+            if self.by_step:
+                self.scheduler.step()
+            if alone and (number + 1) % look == 0:
+                self._check(loss := float(total[0]), epoch)
+                val = f", validation {self.history[-1]['val_accuracy']:.1%}" if self.score and self.history else ""
+                self.bar.set_postfix_str(
+                    f"epoch {epoch + 1}/{self.epochs}, loss {loss / float(total[2]):.3f}{val}", refresh=False
+                )
+            self.bar.update()
+            if alone and number + 1 < self.steps and time.monotonic() - self.saved_at > self.files.checkpoint_seconds:
+                self._save(number + 1, {"total": total.tolist(), "seconds": time.perf_counter() - begun})
+        return self.accelerator.reduce(total)
+
+    def _tables(self) -> None:
+        if self.files.metrics and self.accelerator.is_main_process:
+            write_csv(Path(self.files.metrics), self.history)
+        if self.events:
+            self.events.write(self.history)
+
+    def _check(self, value: float, epoch: int, what: str = "the loss") -> None:
+        if math.isfinite(value):
+            return
+        self.judged.load_state_dict(self.good)
+        error = DivergedError(
+            f"{self.name}: {what} became {value} in epoch {epoch + 1}; lower the learning rate (--lr) or warm up "
+            f"(--warmup 1); the weights are those of epoch {epoch}"
+        )
+        error.result = self._result(epoch)
+        raise error
+
+    def _result(self, epoch: int) -> TrainResult:
+        if self.average:
+            self.model.load_state_dict(self.average.module.state_dict())
+        return TrainResult(self.model, self.history, epoch)
+
+    def _best_epoch(self) -> int:
+        """The first epoch of the best validation accuracy, from 1; 0 before any."""
+        return max(range(len(self.history)), key=lambda i: (self.history[i]["val_accuracy"], -i), default=-1) + 1
+
+    def _settled(self) -> bool:
+        return self.patience is not None and len(self.history) >= self.patience + self._best_epoch()
+
+    def _resume(self) -> Saved:
+        path = self.files.checkpoint
+        saved = path and load_checkpoint(path, self.model, self.optimizer, self.scheduler, self.identity)
+        if not saved:
+            return Saved()
+        if self.average:
+            self.average.load_state_dict(_part(saved.tensors, "ema."))
+        if self.accelerator.scaler is not None and saved.numbers.get("scaler"):
+            self.accelerator.scaler.load_state_dict(saved.numbers["scaler"])
+        return saved
+
+    def _save(self, step: int = 0, numbers: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint, of an epoch's end or of its first ``step`` batches."""
+        self.saved_at = time.monotonic()
+        if not self.files.checkpoint:
+            return
+        scaler = self.accelerator.scaler
+        tensors = {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= {f"good.{k}": v for k, v in self.good.items()} if step else {}
+        if self.average:
+            tensors |= {f"ema.{k}": v for k, v in self.average.state_dict().items()}
+        numbers = (numbers or {}) | ({} if scaler is None else {"scaler": scaler.state_dict()})
+        state = self.model, self.optimizer, self.scheduler, self.history, self.identity
+        save_checkpoint(self.files.checkpoint, *state, step=step, numbers=numbers, tensors=tensors)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -1,0 +1,16 @@
+"""What a training hands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+
+@dataclass
+class TrainResult:
+    """The trained network and one row of figures for each epoch; ``epoch`` is the one whose weights it holds."""
+
+    model: nn.Module
+    history: list[dict[str, float]] = field(default_factory=list)
+    epoch: int = 0

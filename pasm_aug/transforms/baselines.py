@@ -1,0 +1,117 @@
+"""The other ways to erase, made to be compared: each differs from PASM in what its name says and in nothing else."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.core.image_content import content_key
+from pasm_aug.transforms import fill
+from pasm_aug.transforms.erase import PointAdversarialErase
+from pasm_aug.transforms.shared_counters import SharedCounts
+from pasm_aug.transforms.validation import check_probability
+
+_AREA = ("erased_pixels", "pixels")
+
+
+class RandomPlaceErase(PointAdversarialErase):
+    """PASM's square in the mined colour at a random place: any pixel is its centre, and borders clip it alike."""
+
+    def _centre(self, x: Any, y: Any, u: Any, width: int, height: int) -> tuple[Any, Any]:
+        return u[0] * width // 1, u[1] * height // 1
+
+
+class CountedRandomErasing(v2.RandomErasing):
+    """torchvision's RandomErasing, which also counts what it erased."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._counts = SharedCounts(_AREA)
+
+    def forward(self, *inputs: Any) -> Any:
+        self._counts.add(pixels=_pixels(inputs))
+        return super().forward(*inputs)
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        if params["v"] is not None:
+            self._counts.add(erased_pixels=int(params["h"]) * int(params["w"]))
+        return super().transform(inpt, params)
+
+    def erased_area(self, *, here: bool = False) -> tuple[int, int]:
+        """(pixels erased, pixels seen) over all processes, or by this one alone."""
+        return self._counts.erased_area(here=here)
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace(type(self).__name__, "RandomErasing", 1)
+
+
+class CamRegionErase(v2.Transform):
+    """Erase where the class activation map is high, in the data set's mean colour (Wei et al., CVPR 2017).
+
+    Takes a PIL image or a tensor (C, H, W), alone or in a v2 sample; an image without a map stays as it is.
+
+    Args:
+        cams: of :func:`~pasm_aug.search.cam_cache.class_activation_cache`.
+        p: probability of erasing.
+        threshold: share of the map's maximum from which on a pixel is erased. The paper erases the "top 20 %" of the
+            map's values, read here as those above 0.8 of the largest.
+    """
+
+    def __init__(self, cams: str | os.PathLike[str] | PositionCache, *, p: float = 0.5, threshold: float = 0.8) -> None:
+        super().__init__()
+        self._transformed_types = (fill.is_plain_image, tv_tensors.Image, PIL.Image.Image)
+        self.cams = cams if isinstance(cams, PositionCache) else PositionCache.open(cams)
+        self.p, self.threshold = check_probability(p), threshold
+        self._counts = SharedCounts(_AREA)
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """``mask``: (H, W) bool, or ``None``; ``colour``: uint8, one a channel."""
+        image = flat_inputs[0]
+        width, height = fill.check_image(image)
+        self._counts.add(pixels=width * height)
+        self.cams.refresh()
+        row = self.cams.find(content_key(image)) if torch.rand(1).item() < self.p else -1
+        if row < 0:
+            return {"mask": None, "colour": None}
+        grid = self.cams.metadata["grid"]
+        cam = torch.from_numpy(self.cams.strengths(row).reshape(1, 1, *grid))
+        mask = F.interpolate(cam, (height, width), mode="bilinear")[0, 0] >= self.threshold
+        self._counts.add(erased_pixels=int(mask.sum()))
+        return {"mask": mask, "colour": self.cams.point(row)[2]}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Apply what :meth:`make_params` found to one image."""
+        mask: Tensor | None = params["mask"]
+        if mask is None:
+            return inpt
+        image: Any = fill.holding_colours(inpt)
+        values = fill.colour_fill(image, params["colour"])
+        if isinstance(image, PIL.Image.Image):
+            image = image.copy()
+            pixel = tuple(int(v) for v in values) if len(values) > 1 else int(values[0])
+            image.paste(pixel, mask=PIL.Image.fromarray(mask.numpy().astype(np.uint8) * 255))
+            return image
+        erased = torch.where(mask, torch.tensor(values, dtype=image.dtype)[:, None, None], image.as_subclass(Tensor))
+        return tv_tensors.wrap(erased, like=image) if isinstance(image, tv_tensors.TVTensor) else erased
+
+    def erased_area(self, *, here: bool = False) -> tuple[int, int]:
+        """(pixels erased, pixels seen) over all processes, or by this one alone."""
+        return self._counts.erased_area(here=here)
+
+    def extra_repr(self) -> str:
+        return f"{self.cams.path!r}, p={self.p}, threshold={self.threshold}"
+
+
+def _pixels(inputs: tuple[Any, ...]) -> int:
+    image = inputs[0][0] if isinstance(inputs[0], tuple | list) else inputs[0]
+    width, height = fill.check_image(image)
+    return width * height

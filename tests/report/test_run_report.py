@@ -1,0 +1,241 @@
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from pasm_aug.data.synthetic.dataset import SyntheticExpressions
+from pasm_aug.models import build_model
+from pasm_aug.report.figures import confusion_figure, interval
+from pasm_aug.report.gallery import gallery_picks
+from pasm_aug.report.outcome import stage_seconds, text_table, verdict
+from pasm_aug.report.regions import region_sentence, region_shares
+from pasm_aug.report.run_report import write_report
+from pasm_aug.rounds.results import RoundResult
+from pasm_aug.search.mine import mine_positions
+from pasm_aug.training.evaluation import Metrics
+from tests.made_runs import made_run
+from tests.shapes import Shapes
+
+
+def scores(accuracy, count=1000):
+    right = round(accuracy * count)
+    return Metrics(right / count, 1.0, [right / count] * 7, np.diag([right // 7] * 7).tolist(), count)
+
+
+def result(arm, number, train, val, test, improved=True, **options):
+    return RoundResult(arm, number, "nowhere", None, improved, scores(train), scores(val), scores(test), **options)
+
+
+@pytest.fixture
+def arms():
+    first = result("teacher", 0, 0.99, 0.70, 0.70, seconds={"train": 5.0})
+    point = [
+        first,
+        result("point", 1, 0.99, 0.80, 0.81, seconds={"mine": 2.0, "train": 1.0}, queries=64),
+        result("point", 2, 0.99, 0.79, 0.9, improved=False, seconds={"mine": 2.0, "train": 1.0}, queries=64),
+    ]
+    none = [first, result("none", 1, 0.99, 0.71, 0.70), result("none", 2, 0.99, 0.72, 0.71)]
+    return {"point": point, "none": none}
+
+
+def test_interval_covers_a_proportion_as_often_as_it_says():
+    draws = np.random.default_rng(0).binomial(400, 0.8, 20000) / 400
+    covered = np.mean([abs(a - 0.8) <= interval(a, 400) for a in draws])
+    assert covered == pytest.approx(0.95, abs=0.015)
+
+
+def test_the_table_shows_the_teacher_once_and_marks_what_validation_picked(arms):
+    lines = text_table(arms).splitlines()
+    assert len(lines) == 2 + 1 + 2 + 2
+    assert sum("first teacher" in line for line in lines) == 1
+    assert [line.split()[-4] for line in lines if "picked" in line] == ["81.0", "71.0"] or all(
+        "81.0 ±2.4" in line or "71.0 ±2.8" in line for line in lines if "picked" in line
+    )
+    assert "90.0" in lines[4]  # a better test score does not make a round the picked one
+    assert "picked" not in lines[4]
+
+
+def test_the_verdict_says_how_it_fell(arms):
+    assert "PASM (round 1) has 81.0%" in verdict(arms)
+    assert "+10.0 points, a clear gain" in verdict(arms)
+    swapped = {"point": arms["none"], "none": arms["point"]}
+    assert "-10.0 points, a clear loss" in verdict(swapped)
+    close = arms | {"none": [arms["point"][0], result("none", 1, 0.99, 0.8, 0.805)]}
+    assert "inside the noise" in verdict(close)
+    assert "not fitted" not in verdict(arms)
+    arms["point"][0].train = scores(0.8)
+    assert "not fitted" in verdict(arms)
+
+
+def test_stage_seconds_count_the_teacher_once(arms):
+    assert stage_seconds(arms) == {
+        "first teacher: train": 5.0,
+        "PASM: erased at the mined point: mine": 4.0,
+        "PASM: erased at the mined point: train": 2.0,
+    }
+
+
+class Fixed:
+    """A cache that places every point at one pixel."""
+
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def lookup(self, indices):
+        hit = np.ones(len(indices), bool)
+        return type("Points", (), {"hit": hit, "xy": np.tile([self.x, self.y], (len(indices), 1, 1))})
+
+
+class Boxes:
+    def __len__(self):
+        return 3
+
+    def regions(self, index):
+        return [(2.0, 2.0, 6.0, 6.0), (4.0, 4.0, 8.0, 8.0)]
+
+    def face_box(self, index):
+        return (0.0, 0.0, 10.0, 10.0)
+
+
+def test_region_shares_count_points_and_overlapping_boxes():
+    assert region_shares(Boxes(), Fixed(3, 3)) == (1.0, pytest.approx(0.28))
+    assert region_shares(Boxes(), Fixed(6, 3)) == (0.0, pytest.approx(0.28))
+    assert region_shares([1, 2, 3], Fixed(3, 3)) is None
+    assert "2.0 times" in region_sentence(1, (0.5, 0.25))
+
+
+def test_the_gallery_goes_round_the_classes_however_few_images_one_has():
+    assert gallery_picks(np.array([1, 1, 1, 0, 1])) == [3, 0, 1, 2, 4]
+    assert gallery_picks(np.arange(20) % 10) == list(range(8))
+
+
+def test_a_data_set_of_a_thousand_classes_gets_figures_of_a_sane_size(tmp_path):
+    image = confusion_figure({"a": np.eye(1000, dtype=int), "b": np.eye(1000, dtype=int)}, list(map(str, range(1000))))
+    assert max(PIL.Image.open(io.BytesIO(image)).size) < 3000
+
+
+class Images(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.sources, self.outside, self.anchors, self.names = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if tag == "img":
+            self.sources.append(values["src"])
+            assert values["alt"]
+        self.outside += [v for k, v in attrs if k in ("href", "src") and not v.startswith(("data:", "#"))]
+        self.anchors += [v[1:] for k, v in attrs if k == "href" and v.startswith("#")]
+        self.names += [v for k, v in attrs if k == "id"]
+
+
+def test_the_page_holds_its_images_and_needs_nothing_else(tmp_path, arms):
+    data = SyntheticExpressions(length=21)
+    folder = tmp_path / "round-1"
+    mine_positions(build_model("small", 7), data, folder / "positions.safetensors", progress=False)
+    arms["point"][1].folder = str(folder)
+    path = write_report(tmp_path, arms, data, config={"seed": 0, "data": "<b>"}, seconds={"mine": 1.0}, size=31 / 224)
+    text = path.read_text()
+    page = Images()
+    page.feed(text)
+    assert page.outside == []
+    assert (
+        page.anchors == page.names == ["accuracy", "classes", "gallery", "positions", "movement", "costs", "settings"]
+    )
+    names = {"accuracy-test.png", "accuracy-validation.png", "confusion-before.png", "confusion-after.png"}
+    names |= {"confusion-change.png", "class-gains.png", "gallery-1.jpg", "gallery-2.jpg", "gallery-drop-1.jpg"}
+    names |= {"gallery-drop-2.jpg", "heatmap-round-1.jpg", "confidence.png"}
+    assert {file.name for file in (tmp_path / "figures").iterdir()} == names
+    assert len(page.sources) == len(names)
+    for source in page.sources:
+        image = PIL.Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+        assert min(image.size) > 200
+    assert "data=&lt;b&gt;" in text
+    assert "times chance" in text
+    assert not re.search(r"https?://", text)
+
+
+DATA = Shapes(30)
+
+
+def report_of(run, data=DATA):
+    """The text of a run's report, all of whose parts were made."""
+    path = write_report(run.folder, run.arms, data, config=run.config, seconds=stage_seconds(run.arms), size=31 / 224)
+    return path.read_text()
+
+
+def sections(text):
+    page = Images()
+    page.feed(text)
+    return page.names
+
+
+ALL = ["accuracy", "classes", "gallery", "positions", "movement", "training", "costs", "settings"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"arm": "cam-peak", "baselines": ()}, ALL),
+        ({"arm": "cam-region", "rounds": 1, "baselines": ()}, [name for name in ALL if name != "movement"]),
+        ({"arm": "none", "baselines": ()}, ["accuracy", "classes", "training", "costs", "settings"]),
+        ({"rounds": 0, "baselines": ()}, ["accuracy", "classes", "training", "costs", "settings"]),
+        ({"known": False, "test_labels": [0, 2] * 9, "rounds": 1}, ALL),
+    ],
+    ids=["peak of the map", "region of the map", "no erasing", "no round", "older folder, a class without an image"],
+)
+def test_a_report_is_made_of_whatever_a_run_left(tmp_path, options, parts):
+    run = made_run(tmp_path, DATA, **options)
+    text = report_of(run)
+    assert sections(text) == parts
+    assert "could not be made" not in text
+    assert ("Every round was run." in text) == options.get("known", True)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_hundred_classes_and_eight_rounds_stay_light(tmp_path):
+    class Many:
+        """200 noisy images of 96×96 in a hundred classes."""
+
+        labels, classes = np.arange(200) % 100, [f"class {n}" for n in range(100)]
+
+        def __len__(self):
+            return 200
+
+        def __getitem__(self, index):
+            pixels = np.random.default_rng(index).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+            return PIL.Image.fromarray(pixels), int(self.labels[index])
+
+    run = made_run(tmp_path, Many(), rounds=8, baselines=(), side=96, channels=3)
+    text = report_of(run, Many())
+    assert sections(text) == ALL
+    assert len(text) < 3_000_000
+    assert text.count("data:image/jpeg") == 4 + 4 + 1  # 16 images by four; four rounds' maps; arrows
+
+
+def test_a_damaged_file_costs_its_own_part_and_is_named(tmp_path):
+    run = made_run(tmp_path, DATA, baselines=(), rounds=1)
+    (tmp_path / "round-1" / "metrics.csv").write_text("epoch,loss\n1,much\n")
+    positions = tmp_path / "round-1" / "positions.safetensors"
+    positions.write_bytes(positions.read_bytes()[:-9])
+    (tmp_path / "stop.json").write_text("{")
+    with pytest.warns(UserWarning, match=r"metrics\.csv is damaged"):
+        text = report_of(run)
+    assert sections(text) == ["accuracy", "classes", "training", "costs", "settings"]
+    for file in ("metrics.csv is damaged", "positions.safetensors", "stop.json is damaged"):
+        assert file in text
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_its_images_a_run_is_reported_all_the_same(tmp_path):
+    text = report_of(made_run(tmp_path, DATA, baselines=()), None)
+    assert sections(text) == ["accuracy", "classes", "movement", "training", "costs", "settings"]
+    assert "no galleries" in text
+    assert "square taken for" in text or "cross taken for" in text  # names from model.json
+    for fact in ("30 training, 30 validation, 30 test", ">PASM<", "Every round was run.", "PASM, round 2 over round 1"):
+        assert fact in text

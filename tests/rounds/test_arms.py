@@ -1,0 +1,35 @@
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from pasm_aug.rounds.arms import AUGMENTS, make_erase
+from pasm_aug.transforms.erase import PointAdversarialErase
+
+
+def test_every_arm_has_a_transform_and_only_erases():
+    image = torch.randint(1, 255, (3, 48, 48), dtype=torch.uint8)
+    for arm in AUGMENTS:
+        erase = make_erase(arm, None, p=1.0, size=7, value=0)
+        if arm == "none":
+            assert erase is None
+            continue
+        torch.manual_seed(1)
+        outs = [erase(image) for _ in range(8)]
+        assert any(not torch.equal(out, image) for out in outs)
+        assert all(((out == image) | (out == 0)).all() for out in outs)
+
+
+def test_random_is_torchvisions_as_published():
+    assert repr(make_erase("random", None)) == repr(v2.RandomErasing())
+
+
+def test_random_matched_has_the_area_of_the_point_arm():
+    erase = make_erase("random-matched", None, p=1.0, size=7, value=0)
+    assert isinstance(erase, PointAdversarialErase)
+    image = torch.full((1, 48, 48), 9, dtype=torch.uint8)
+    assert {int((erase(image) == 0).sum()) for _ in range(20)} == {49}
+
+
+def test_an_unknown_arm_is_named():
+    with pytest.raises(ValueError, match="cutout"):
+        make_erase("cutout", None)
