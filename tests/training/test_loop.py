@@ -10,8 +10,8 @@ from torch import nn
 from torch.optim.lr_scheduler import StepLR
 from torchvision.transforms import v2
 
-from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core import files as table
+from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.training import checkpoint
 from pasm_aug.training.checkpoint import previous
 from pasm_aug.training.losses import distillation_loss
