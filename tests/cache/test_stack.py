@@ -22,7 +22,7 @@ def points(cache, dataset=DATA):
     return cache.lookup(indices=np.arange(len(dataset)), labels=dataset.labels)
 
 
-def test_a_images_points_are_those_of_the_first_cache_and_then_of_the_second(tmp_path):
+def test_an_images_points_are_those_of_the_first_cache_and_then_of_the_second(tmp_path):
     caches = [mined(tmp_path / "a", 0), mined(tmp_path / "b", 1, points=2), mined(tmp_path / "c", 2)]
     stacked = stacked_positions(caches, tmp_path / "s")
     assert stacked.points == 4

@@ -182,7 +182,7 @@ def test_mining_leaves_the_random_state(tmp_path):
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_a_image_of_another_size_may_join_at_the_front(tmp_path):
+def test_an_image_of_another_size_may_join_at_the_front(tmp_path):
     class Front(Shapes):
         def __getitem__(self, index):
             if index:
