@@ -43,8 +43,8 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from pasm_aug import PointAdversarialErase, PositionCache, SampleIndex
-from pasm_aug.cache.journal import row_dtype
 from pasm_aug.cache.merge import write_cache
+from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.files import write_json
 from pasm_aug.core.geometry import clipped_box, side_in_pixels
 from pasm_aug.core.image_content import content_key

@@ -6,8 +6,8 @@ import torch
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
-from pasm_aug.cache.journal import row_dtype
 from pasm_aug.cache.merge import write_cache
+from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.image_content import content_key, look
 from pasm_aug.transforms.erase import PointAdversarialErase
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pasm_aug.cache.journal import row_dtype
 from pasm_aug.cache.merge import write_cache
+from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.files import write_csv, write_json
 from pasm_aug.report.run_folder import Run
 from pasm_aug.rounds.results import RoundResult

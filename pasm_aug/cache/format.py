@@ -17,19 +17,19 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from pasm_aug.cache.record import KEPT
+
 FORMAT = "pasm_aug positions"
 VERSION = 2
 _ENTRY = "pasm_aug"  # the one key of safetensors' own metadata; with one key its order cannot vary
 _UNSIGNED = "0" * 64
 _DTYPES = {"I64": "<i8", "I32": "<i4", "I16": "<i2", "U16": "<u2", "U8": "|u1", "F32": "<f4"}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _COLUMNS = {
     "key": ("I64", "R"),
     "label": ("I16", "R"),
     "look": ("I64", "L"),  # of some of the images, to tell why others are not found
-    "xy": ("U16", "RK2"),
-    "colour": ("U8", "RKC"),
-    "p_clean": ("F32", "R"),
-    "p_point": ("F32", "RK"),
+    **{name: (_NAMES[dtype], f"R{shape}") for name, (dtype, shape) in KEPT.items()},
     "index": ("I32", "N"),
     "skipped_key": ("I64", "S"),  # images that the search left out on purpose: done, but without a point
     "skipped_label": ("I16", "S"),

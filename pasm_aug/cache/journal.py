@@ -1,8 +1,8 @@
 """What one miner found so far: an append-only file that survives being killed.
 
-Layout: a header (magic, length, CRC32, JSON), then records (magic, number of rows, CRC32, rows of :func:`row_dtype`).
-A batch is acknowledged when :meth:`Journal.append` returns: it is on the disk then. A record cut short by a kill is
-dropped at the next opening; a damaged record that others follow is an error.
+Layout: a header (magic, length, CRC32, JSON), then records (magic, number of rows, CRC32, rows of
+:func:`~pasm_aug.cache.record.row_dtype`). A batch is acknowledged when :meth:`Journal.append` returns: it is on the
+disk then. A record cut short by a kill is dropped at the next opening; a damaged record that others follow is an error.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from pasm_aug.cache.format import CacheError, check_fingerprint
+from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.files import write_atomic
 
 _FILE, _RECORD = b"PASMJRN2", b"\xf1PASMrec"
@@ -31,30 +32,6 @@ _fdatasync = getattr(os, "fdatasync", os.fsync)
 Path = str | os.PathLike[str]
 
 
-def row_dtype(points: int, channels: int) -> np.dtype:
-    """One mined image: packed, little-endian.
-
-    ``key`` and ``label`` name it, ``look`` is its :func:`~pasm_aug.core.image_content.look`; ``mined`` is false where the search
-    skipped it on purpose (then the point means nothing); ``xy`` (points, 2) pixels, ``colour`` (points, channels)
-    uint8; ``p_clean`` and ``p_point`` (points,) the true-class probability before and with each point; ``queries`` and
-    ``forwards`` what it cost.
-    """
-    return np.dtype(
-        [
-            ("key", "<i8"),
-            ("label", "<i4"),
-            ("mined", "|b1"),
-            ("look", "<i8"),
-            ("xy", "<u2", (points, 2)),
-            ("colour", "|u1", (points, channels)),
-            ("p_clean", "<f4"),
-            ("p_point", "<f4", (points,)),
-            ("queries", "<u4"),
-            ("forwards", "<f4"),
-        ]
-    )
-
-
 def journal_paths(path: Path) -> list[str]:
     """The journals ``<path>.journal-<rank>`` beside a cache, in the order of their ranks."""
     prefix = os.fspath(path) + ".journal-"
@@ -63,7 +40,7 @@ def journal_paths(path: Path) -> list[str]:
 
 
 def read_journal(path: Path, fingerprint: Mapping[str, Any] | None = None) -> np.ndarray:
-    """All acknowledged rows of a journal, as an array of :func:`row_dtype`; the file is left as it is.
+    """All acknowledged rows of a journal (:func:`~pasm_aug.cache.record.row_dtype`); the file is left as it is.
 
     Args:
         fingerprint: what the journal must have been made with; ``None`` takes any.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pasm_aug.cache.format import encode
-from pasm_aug.cache.journal import row_dtype
+from pasm_aug.cache.record import KEPT, row_dtype
 from pasm_aug.core.files import write_atomic
 
 LOOKS = 4  # of so many images one leaves its look in the file
@@ -27,7 +27,7 @@ def write_cache(
     """Merge rows into a cache file, atomically; the same rows in any order give the same bytes.
 
     Args:
-        rows: of :func:`~pasm_aug.cache.journal.row_dtype`; of several with one key and label the strongest is kept.
+        rows: of :func:`~pasm_aug.cache.record.row_dtype`; of several with one key and label the strongest is kept.
         index_keys: (N,) int64 content key of each sample of the data set.
         index_labels: (N,) its label.
         metadata: JSON values: ``fingerprint``, ``dataset`` and what else belongs to it; the totals are added here.
@@ -49,7 +49,7 @@ def write_cache(
     rows = rows[np.concatenate([np.ones(min(len(rows), 1), bool), ~again])]
     totals = {"queries": int(rows["queries"].sum(dtype=np.int64)), "forwards": float(rows["forwards"].sum(dtype=float))}
     skipped, rows = rows[~rows["mined"]], rows[rows["mined"]]
-    columns = {name: rows[name] for name in ("key", "label", "xy", "colour", "p_clean", "p_point")}
+    columns = {name: rows[name] for name in ("key", "label", *KEPT)}
     columns["look"] = rows["look"][rows["look"] != 0][: -(-len(rows) // LOOKS)]  # keys are hashes: the first are any
     columns |= {"skipped_key": skipped["key"], "skipped_label": skipped["label"]}
     columns["index"] = match(rows["key"], rows["label"], keys, labels).astype(np.int32)
@@ -77,7 +77,7 @@ def as_rows(columns: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> n
     points, channels = columns["colour"].shape[1:]
     mined, skipped = len(columns["key"]), len(columns["skipped_key"])
     rows = np.zeros(mined + skipped, row_dtype(points, channels))
-    for name in ("key", "label", "xy", "colour", "p_clean", "p_point"):
+    for name in ("key", "label", *KEPT):
         rows[name][:mined] = columns[name]
     rows["look"][: len(columns["look"])] = columns["look"]  # whichever row they came from
     rows["key"][mined:], rows["label"][mined:] = columns["skipped_key"], columns["skipped_label"]

@@ -6,32 +6,12 @@ the same file serves pipelines that hand over nothing but the image and those th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pasm_aug.cache.merge import as_rows, match
 from pasm_aug.cache.reader import CacheReader
-
-
-@dataclass(frozen=True)
-class Points:
-    """What :meth:`PositionCache.lookup` found for N samples; where ``hit`` is false the rest means nothing.
-
-    Attributes:
-        hit: (N,) bool.
-        xy: (N, K, 2) uint16, (column, row) in pixels, strongest point first.
-        colour: (N, K, C) uint8.
-        p_clean: (N,) float32 probability of the attacked class on the clean image.
-        p_point: (N, K) float32, the same with each point set.
-    """
-
-    hit: np.ndarray
-    xy: np.ndarray
-    colour: np.ndarray
-    p_clean: np.ndarray
-    p_point: np.ndarray
+from pasm_aug.cache.record import KEPT, Points
 
 
 class PositionCache(CacheReader):
@@ -70,10 +50,10 @@ class PositionCache(CacheReader):
             if name in arrays:
                 hit[hit] = column[rows[hit]] == arrays[name][hit]
         chosen = np.where(hit, rows, 0)
-        names = ("xy", "colour", "p_clean", "p_point")
-        if len(self._key):
-            return Points(hit, *(columns[name][chosen] for name in names))
-        return Points(hit, *(np.zeros((len(rows), *columns[name].shape[1:]), columns[name].dtype) for name in names))
+        kept = {name: columns[name] for name in KEPT}
+        if not len(self._key):  # nothing to choose from: as many rows of zeros
+            kept = {name: np.zeros((1, *column.shape[1:]), column.dtype) for name, column in kept.items()}
+        return Points(hit, **{name: column[chosen] for name, column in kept.items()})
 
     def _rows_of_keys(self, keys: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         rows = match(self._key, self._label, keys, labels)
@@ -89,7 +69,7 @@ class PositionCache(CacheReader):
         return {name: column.copy() for name, column in self._opened().items()}
 
     def to_rows(self) -> np.ndarray:
-        """The rows as :func:`~pasm_aug.cache.journal.row_dtype`, to be merged again with further ones.
+        """The rows as :func:`~pasm_aug.cache.record.row_dtype`, to be merged again with further ones.
 
         The file keeps the cost as totals; they are spread evenly over the rows here, so that their sum stays.
         """
@@ -98,7 +78,8 @@ class PositionCache(CacheReader):
     def summary(self) -> str:
         """A few lines for a person."""
         columns, about = self._opened(), self.metadata
-        clean, point = columns["p_clean"], columns["p_point"][:, :1]
+        queried = np.isfinite(columns["p_clean"])
+        clean, point = columns["p_clean"][queried], columns["p_point"][queried, :1]
         lines = [
             f"{self.path}: {len(self):,} samples, {len(self._key):,} rows of {self.points} point(s), "
             f"{self.channels} channel(s)",

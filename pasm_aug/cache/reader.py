@@ -179,8 +179,8 @@ class CacheReader:
         return self._opened()["p_point"][row].copy()
 
     def resembling(self, looks: Iterable[int]) -> float:
-        """Share of ``looks`` (:func:`~pasm_aug.core.image_content.look`) that a mined image has too; a quarter of the looks of
-        those is kept."""
+        """Share of ``looks`` (:func:`~pasm_aug.core.image_content.look`) that a mined image has too; the file keeps a
+        quarter of the looks."""
         known = self._opened()["look"]
         found = [bool((unlikeness(known, look) <= ALIKE).any()) for look in looks]
         return sum(found) / max(len(found), 1)

@@ -1,7 +1,7 @@
 """Caches for the baselines: mined points moved elsewhere, with their colours, so that arms differ in the place alone.
 
-Every function writes a :class:`~pasm_aug.cache.position_cache.PositionCache` that the same transform reads, and does nothing where the
-file is there already.
+Every function writes a :class:`~pasm_aug.cache.position_cache.PositionCache` that the same transform reads, and does
+nothing where the file is there already. Probabilities stay those of the mined points.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pasm_aug.cache.merge import write_cache
+from pasm_aug.cache.derived import derived_cache
 from pasm_aug.cache.position_cache import PositionCache
 
 
@@ -48,15 +48,11 @@ def cam_peak_positions(mined: PositionCache, cams: PositionCache, path: Path) ->
 
 
 def _move(mined: PositionCache, xy: np.ndarray, path: Path, how: dict[str, Any]) -> PositionCache:
-    """Write ``mined`` with other places (R, K, 2); its samples keep their rows."""
-    fingerprint = {"mined": mined.metadata["fingerprint"], "moved": how}
-    if path.exists() and PositionCache.open(path).metadata["fingerprint"] == fingerprint:
-        return PositionCache.open(path)
-    columns, rows = mined.to_numpy(), mined.to_rows()
-    rows["xy"][: len(xy)] = xy
-    known = columns["index"] >= 0
-    keys, labels = np.zeros(len(known), np.int64), np.full(len(known), -1, np.int64)
-    keys[known], labels[known] = (columns[name][columns["index"][known]] for name in ("key", "label"))
-    about = {name: value for name, value in mined.metadata.items() if name not in ("queries", "forwards", "created_by")}
-    write_cache(path, rows, keys, labels, about | {"fingerprint": fingerprint})
-    return PositionCache.open(path)
+    """``mined`` with other positions (R, K, 2)."""
+
+    def moved() -> np.ndarray:
+        rows = mined.to_rows()
+        rows["xy"][: len(xy)] = xy
+        return rows
+
+    return derived_cache([mined], path, {"mined": mined.metadata["fingerprint"], "moved": how}, moved)

@@ -1,4 +1,4 @@
-"""Points of several rounds in one cache: the student then sees more than one hard place of each image."""
+"""Points of several rounds in one cache: the student then sees more than one hard point of each image."""
 
 from __future__ import annotations
 
@@ -7,46 +7,54 @@ from pathlib import Path
 
 import numpy as np
 
-from pasm_aug.cache.journal import row_dtype
-from pasm_aug.cache.merge import write_cache
+from pasm_aug.cache.derived import derived_cache
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cache.record import KEPT, row_dtype
 
 
 def stacked_positions(caches: Sequence[PositionCache], path: Path) -> PositionCache:
     """Join caches of the same data set: an image's points are those of the first, then of the second, and so on.
 
-    :class:`~pasm_aug.transforms.erase.PointAdversarialErase` draws one of them each time. ``p_clean`` and ``p_point`` are of
-    the teacher that mined the point; an image that a later cache lacks repeats its points of the first. Does nothing
-    where ``path`` holds the same points already.
+    :class:`~pasm_aug.transforms.erase.PointAdversarialErase` draws one of them each time. An image that a cache lacks
+    (skipped as misclassified) repeats there its points of the first cache that has it; one that none has stays without.
+
+    Args:
+        caches (Sequence[PositionCache]): of one data set, at least one.
+        path (Path): of the cache to be made; nothing is done where it holds the same points already.
+
+    Returns:
+        PositionCache: with as many points per image as all caches together; ``p_clean`` is of the first that has it.
 
     Raises:
         ValueError: no cache, or caches of other data.
+        CacheError: the file at ``path`` is damaged.
     """
     if not caches:
         raise ValueError("caches must hold at least one cache, got none")
-    first = caches[0]
     digests = [cache.metadata["dataset"]["digest"] for cache in caches]
     if len(set(digests)) > 1:
         raise ValueError(f"caches must be of one data set, got the digests {digests}")
     fingerprint = {"stacked": [cache.metadata["fingerprint"] for cache in caches]}
-    if path.exists() and PositionCache.open(path).metadata["fingerprint"] == fingerprint:
-        return PositionCache.open(path)
-    rows = first.to_rows()
-    joined = np.zeros(len(rows), row_dtype(sum(cache.points for cache in caches), first.channels))
-    for name in ("key", "label", "mined", "look", "p_clean", "queries", "forwards"):
-        joined[name] = rows[name]
-    at = 0
-    for cache in caches:
-        found = cache.lookup(keys=rows["key"], labels=rows["label"])
-        repeated = np.arange(cache.points) % first.points
-        for name in ("xy", "colour", "p_point"):
-            own = getattr(found, name)
-            hit = found.hit.reshape(-1, *[1] * (own.ndim - 1))
-            joined[name][:, at : at + cache.points] = np.where(hit, own, rows[name][:, repeated])
-        at += cache.points
-    columns = first.to_numpy()
-    known = columns["index"] >= 0
-    keys, labels = np.zeros(len(known), np.int64), np.full(len(known), -1, np.int64)
-    keys[known], labels[known] = (columns[name][columns["index"][known]] for name in ("key", "label"))
-    write_cache(path, joined, keys, labels, {"fingerprint": fingerprint, "dataset": first.metadata["dataset"]})
-    return PositionCache.open(path)
+    return derived_cache(caches, path, fingerprint, lambda: _joined(caches))
+
+
+def _joined(caches: Sequence[PositionCache]) -> np.ndarray:
+    first = caches[0].to_rows()  # skipped ones too, so all images
+    rows = np.zeros(len(first), row_dtype(sum(cache.points for cache in caches), caches[0].channels))
+    for name in ("key", "label", "look", "queries", "forwards"):
+        rows[name] = first[name]
+    found = [cache.lookup(keys=first["key"], labels=first["label"]) for cache in caches]
+    for points in reversed(found):
+        rows["mined"] |= points.hit
+        rows["p_clean"][points.hit] = points.p_clean[points.hit]
+    start = 0
+    for cache, points in zip(caches, found, strict=True):
+        part = slice(start, start := start + cache.points)
+        missing = np.ones(len(rows), bool)
+        for source in (points, *found):
+            taken = missing & source.hit
+            repeated = np.arange(cache.points) % source.xy.shape[1]
+            for name in (name for name, (_, shape) in KEPT.items() if shape.startswith("K")):
+                rows[name][taken, part] = getattr(source, name)[taken][:, repeated]
+            missing &= ~source.hit
+    return rows

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pasm_aug.core.files import write_atomic
 
-SUMS = "SHA256SUMS"
+CHECKSUMS = "SHA256SUMS"
 
 
 @contextmanager
@@ -26,23 +26,23 @@ def resealed(folder: Path, *, enabled: bool = True) -> Iterator[None]:
     if not enabled:
         yield
         return
-    (folder / SUMS).unlink(missing_ok=True)
+    (folder / CHECKSUMS).unlink(missing_ok=True)
     yield
     for stale in folder.glob(".*.tmp"):  # of a process that was killed while it wrote
         stale.unlink(missing_ok=True)
     lines = [f"{_sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in _files(folder)]
-    write_atomic(folder / SUMS, "".join(lines).encode())
+    write_atomic(folder / CHECKSUMS, "".join(lines).encode())
 
 
 def damaged(folder: Path) -> list[str]:
     """Names of the files that are not what the folder's list says, or are missing; none where there is no list."""
-    file = folder / SUMS
+    file = folder / CHECKSUMS
     if not file.exists():
         return []
     names = []
     *lines, rest = file.read_bytes().split(b"\n")
     if rest or not lines:  # cut short, or another byte in place of the last line's end
-        return [SUMS]
+        return [CHECKSUMS]
     for line in lines:
         digest, _, name = line.partition(b"  ")
         path = folder / os.fsdecode(name)
@@ -51,7 +51,7 @@ def damaged(folder: Path) -> list[str]:
         except (OSError, ValueError):  # gone, or a name that is none
             good = False
         if not good:
-            names.append(os.fsdecode(name) if name and path.exists() else f"{os.fsdecode(name)} or {SUMS}")
+            names.append(os.fsdecode(name) if name and path.exists() else f"{os.fsdecode(name)} or {CHECKSUMS}")
     return names
 
 
@@ -59,7 +59,7 @@ def _files(folder: Path) -> list[Path]:
     """All files of a folder and below it, but hidden ones and those of rounds, which have a list of their own."""
     found = []
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == SUMS or path.suffix == ".lock":
+        if path.name.startswith(".") or path.name == CHECKSUMS or path.suffix == ".lock":
             continue
         if path.is_file():
             found.append(path)

@@ -4,8 +4,8 @@ A counter-based generator is a function: the same counter under the same key giv
 in whatever order, on however many processes. The streams of the search are keyed by (seed, sample, generation,
 candidate), so batch size, threads and processes cannot change a result.
 
-Plain Python here; :mod:`pasm_aug.search.evolution_kernels` compiles the same text. Every intermediate is masked to 32 bits, so
-it is right both for Python's unlimited integers and for int64 that wraps around.
+Plain Python here; :mod:`pasm_aug.search.evolution_kernels` compiles the same text. Every intermediate is masked to 32
+bits, so it is right both for Python's unlimited integers and for int64 that wraps around.
 """
 
 from __future__ import annotations

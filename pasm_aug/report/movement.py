@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from pasm_aug.cache.format import CacheError
-from pasm_aug.cache.position_cache import Points, PositionCache
+from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cache.record import Points
 from pasm_aug.rounds.results import RoundResult
 
 

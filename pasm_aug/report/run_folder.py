@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pasm_aug.core.checksums import SUMS, damaged
+from pasm_aug.core.checksums import CHECKSUMS, damaged
 from pasm_aug.core.files import read_json
 from pasm_aug.report.outcome import main_arm
 from pasm_aug.rounds.results import RoundResult
@@ -81,7 +81,7 @@ def check_sums(folder: Path) -> None:
         ValueError: one of them holds options or scores: a report of wrong numbers would be worse than none.
     """
     for name in damaged(folder):
-        text = f"{folder / name} is damaged: it is not what {SUMS} says"
+        text = f"{folder / name} is damaged: it is not what {CHECKSUMS} says"
         if name.split(" or ")[0] in ("config.json", "result.json", "predictions.csv"):
             raise ValueError(f"{text}; put it back from a copy")
         warnings.warn(text, stacklevel=2)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from pasm_aug.core.checksums import SUMS, damaged, resealed
+from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
 from pasm_aug.core.files import read_json, write_atomic
 from pasm_aug.core.processes import process_state
 from pasm_aug.models import load_model, save_model
@@ -56,10 +56,12 @@ def read_round(folder: Path, model: nn.Module) -> tuple[RoundResult, nn.Module] 
         return None
     if corrupt := damaged(folder):
         raise ValueError(
-            f"{', '.join(str(folder / name) for name in corrupt)} is damaged: it is not what {SUMS} says; put it back "
-            f"from a copy, or remove {folder} to do that round again"
+            f"{', '.join(str(folder / name) for name in corrupt)} is damaged: it is not what {CHECKSUMS} says; put it "
+            f"back from a copy, or remove {folder} to do that round again"
         )
-    if process_state().is_main_process and not (folder / SUMS).exists():  # stopped just before the list was written
+    if (
+        process_state().is_main_process and not (folder / CHECKSUMS).exists()
+    ):  # stopped just before the list was written
         with resealed(folder):
             remove_checkpoint(folder / "training.safetensors")
     process_state().wait_for_everyone()

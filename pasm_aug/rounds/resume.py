@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pasm_aug.cache.position_cache import PositionCache
-from pasm_aug.core.checksums import SUMS, damaged, resealed
+from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
 from pasm_aug.core.files import read_json, write_json
 from pasm_aug.core.processes import process_state
 from pasm_aug.rounds.results import RoundResult
@@ -45,10 +45,10 @@ def check_folder(out: Path) -> None:
     for name in damaged(out):
         if name.startswith(("figures/", "report.html", "rounds.csv", "run.yaml", "stop.json")):
             warnings.warn(
-                f"{out / name} is damaged: it is not what {SUMS} says; it will be written again", stacklevel=2
+                f"{out / name} is damaged: it is not what {CHECKSUMS} says; it will be written again", stacklevel=2
             )
         else:
-            raise ValueError(f"{out / name} is damaged: it is not what {SUMS} says; put it back from a copy")
+            raise ValueError(f"{out / name} is damaged: it is not what {CHECKSUMS} says; put it back from a copy")
 
 
 def check_begun(out: Path, options: dict[str, Any]) -> None:

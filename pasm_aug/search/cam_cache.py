@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from pasm_aug.cache.journal import row_dtype
+from pasm_aug.cache.derived import existing_cache
 from pasm_aug.cache.merge import write_cache
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest, look
 from pasm_aug.search.cam import class_activation_maps
 from pasm_aug.search.fingerprint import describe_state
@@ -33,8 +34,8 @@ def class_activation_cache(
 ) -> PositionCache:
     """The class activation map of every image, as a cache of as many points as the map has cells.
 
-    Point k is the middle of cell k (row by row), ``p_point`` its activation in [0, 1], ``colour`` the data set's mean;
-    the metadata's ``grid`` is (h, w).
+    Point k is the middle of cell k (row by row), ``p_point`` its activation in [0, 1], ``p_clean`` unknown (NaN),
+    ``colour`` the data set's mean; the metadata's ``grid`` is (h, w).
 
     Args:
         teacher: see :func:`~pasm_aug.search.cam.class_activation_maps`.
@@ -43,8 +44,8 @@ def class_activation_cache(
     assert isinstance(dataset, Sized)
     digest = dataset_digest(dataset)
     fingerprint = {"teacher": describe_state(teacher), "maps": "Grad-CAM", "data": digest}
-    if path.exists() and PositionCache.open(path).metadata["fingerprint"] == fingerprint:
-        return PositionCache.open(path)
+    if (made := existing_cache(path, fingerprint)) is not None:
+        return made
     parts: list[np.ndarray] = []
     total: Any = 0.0
     grid = (0, 0)
@@ -60,7 +61,7 @@ def class_activation_cache(
         rows["key"], rows["look"] = [content_key(image) for image in images], [look(image) for image in images]
         rows["label"], rows["mined"] = labels, True
         rows["xy"] = _cells(grid, images.shape[2:])
-        rows["p_point"] = maps.reshape(len(items), -1)
+        rows["p_clean"], rows["p_point"] = np.nan, maps.reshape(len(items), -1)
         rows["queries"], rows["forwards"] = 1, 3  # a backward counts two
         total = total + images.sum((0, 2, 3), dtype=np.float64)
         parts.append(rows)

@@ -1,4 +1,4 @@
-"""Mine a data set: the most informative point of every image, into a :class:`~pasm_aug.cache.position_cache.PositionCache`.
+"""Mine a data set: the most informative point of every image, into one file.
 
 Each process searches its share and appends what it found to a journal of its own, acknowledged batch by batch;
 at the end one of them merges the journals into the cache file. Killed at any moment, the same call goes on.
@@ -22,9 +22,10 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pasm_aug.cache.format import CacheError, check_fingerprint
-from pasm_aug.cache.journal import Journal, journal_paths, read_journal, row_dtype
+from pasm_aug.cache.journal import Journal, journal_paths, read_journal
 from pasm_aug.cache.merge import write_cache
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest, look
 from pasm_aug.core.processes import process_state
@@ -192,7 +193,7 @@ def _mine_share(
         images = torch.from_numpy(np.stack([image for image, _, _ in batch]))
         labels, keys = (np.array([item[i] for item in batch], dtype=np.int64) for i in (1, 2))
         result = find(images, labels, keys=keys)
-        journal.append(_to_rows(result, keys, labels, [look(image) for image, _, _ in batch]))
+        journal.append(result.to_rows(keys, labels, [look(image) for image, _, _ in batch]))
         queries += int(result.queries.sum())
         bar.update(len(batch))
         bar.set_postfix_str(f"{queries:,} queries, {queries / (time.perf_counter() - started):,.0f}/s")
@@ -223,14 +224,6 @@ def _stream(share: _Images, workers: int) -> Iterator[tuple[int, np.ndarray, int
 
 def _as_is(item: Any) -> Any:
     return item
-
-
-def _to_rows(result: PointResult, keys: np.ndarray, labels: np.ndarray, looks: list[int]) -> np.ndarray:
-    rows = np.zeros(len(keys), row_dtype(result.xy.shape[1], result.colour.shape[2]))
-    rows["key"], rows["label"], rows["look"], rows["mined"] = keys, labels, looks, result.mined
-    for name in ("xy", "colour", "p_clean", "p_point", "queries", "forwards"):
-        rows[name] = getattr(result, name)
-    return rows
 
 
 def _merge(

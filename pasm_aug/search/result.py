@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from pasm_aug.cache.record import row_dtype
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class PointResult:
 
     Attributes:
         xy: (B, K, 2) int64, (x, y). colour: (B, K, C) uint8.
-        p_clean, p_point: (B,) and (B, K) float64, probability of the attacked class without and with the change.
+        p_clean, p_point: (B,) and (B, K) float64, probability of the attacked class without and with the change, as
+            :class:`~pasm_aug.cache.record.Points` has them.
         score_clean, score_point: the same shapes, the objective minimised; log-odds for the probability objectives, so
             that gains on saturated images (p = 1) can still be told apart.
         target: (B,) int64, the attacked class.
@@ -54,3 +57,11 @@ class PointResult:
     def rows(self, part: slice) -> Self:
         """The results of some of the images; writing to them writes here."""
         return type(self)(*(column[part] for column in vars(self).values()))
+
+    def to_rows(self, keys: ArrayLike, labels: ArrayLike, looks: ArrayLike) -> np.ndarray:
+        """As rows of a journal (:func:`~pasm_aug.cache.record.row_dtype`), with what names the images, each (B,)."""
+        rows = np.zeros(len(self.mined), row_dtype(*self.colour.shape[1:]))
+        names = {"key": keys, "label": labels, "look": looks}
+        for name in rows.dtype.names or ():
+            rows[name] = names[name] if name in names else getattr(self, name)
+        return rows

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from pasm_aug.cache.format import CacheError
-from pasm_aug.cache.journal import Journal, journal_paths, read_journal, row_dtype
+from pasm_aug.cache.journal import Journal, journal_paths, read_journal
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cache.record import row_dtype
 
 MARK = {"teacher": "abc", "search": {"mode": "seeded"}}
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pasm_aug.cache.format import CacheError, check_fingerprint
-from pasm_aug.cache.journal import row_dtype
 from pasm_aug.cache.merge import write_cache
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cache.record import row_dtype
 
 META = {"fingerprint": {"teacher": {"weights": "abc"}, "search": {"mode": "seeded"}}, "dataset": {"digest": 7}}
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pasm_aug.cache.format import CacheError
-from pasm_aug.cache.journal import row_dtype
 from pasm_aug.cache.merge import write_cache
 from pasm_aug.cache.rearrange import cam_peak_positions, shuffled_positions
+from pasm_aug.cache.record import row_dtype
 from pasm_aug.rounds.arms import AUGMENTS, MINED, arm_positions, make_erase
 from pasm_aug.search.cam import class_activation_maps
 from pasm_aug.search.cam_cache import class_activation_cache

@@ -22,7 +22,7 @@ def points(cache, dataset=DATA):
     return cache.lookup(indices=np.arange(len(dataset)), labels=dataset.labels)
 
 
-def test_a_images_points_are_those_of_the_first_cache_and_then_of_the_second(tmp_path):
+def test_an_images_points_are_those_of_the_first_cache_and_then_of_the_second(tmp_path):
     caches = [mined(tmp_path / "a", 0), mined(tmp_path / "b", 1, points=2), mined(tmp_path / "c", 2)]
     stacked = stacked_positions(caches, tmp_path / "s")
     assert stacked.points == 4
@@ -60,6 +60,20 @@ def test_images_that_a_later_cache_lacks_repeat_their_own_point(tmp_path):
     assert np.array_equal(stacked.xy[hit, 1], points(skipping).xy[hit, 0])
     assert np.array_equal(stacked.xy[~hit, 1], points(first).xy[~hit, 0])
     assert np.array_equal(stacked.p_point[~hit, 1], points(first).p_point[~hit, 0])
+
+
+def test_images_that_the_first_cache_lacks_keep_the_points_of_a_later_one(tmp_path):
+    skipping, full = mined(tmp_path / "a", 1, misclassified="skip"), mined(tmp_path / "b", 0, points=2)
+    stacked = points(stacked_positions([skipping, full], tmp_path / "s"))
+    hit = points(skipping).hit
+    assert 0 < hit.sum() < 15
+    assert stacked.hit.all()
+    assert np.array_equal(stacked.xy[hit, 0], points(skipping).xy[hit, 0])
+    assert np.array_equal(stacked.xy[~hit, 0], points(full).xy[~hit, 0])
+    assert np.array_equal(stacked.xy[:, 1:], points(full).xy)
+    for index, teacher in enumerate(np.where(hit, 1, 0).tolist()):  # p_clean is of the teacher of the first point
+        assert stacked.p_clean[index] == points((full, skipping)[teacher]).p_clean[index]
+    assert np.array_equal(points(stacked_positions([skipping, skipping], tmp_path / "t")).hit, hit)
 
 
 def test_the_same_image_with_two_labels_keeps_the_points_of_each(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pasm_aug.core.checksums import SUMS, damaged, resealed
+from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def test_the_list_holds_every_file_and_its_sum(folder):
         f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}"
         for name in ("figures/a b.png", "result.json", "weights")
     ]
-    assert (folder / SUMS).read_text().splitlines() == expected
+    assert (folder / CHECKSUMS).read_text().splitlines() == expected
     assert damaged(folder) == []
 
 
 @pytest.mark.skipif(not shutil.which("sha256sum"), reason="without coreutils")
 def test_coreutils_read_the_list(folder):
-    check = ["sha256sum", "--check", "--strict", SUMS]
+    check = ["sha256sum", "--check", "--strict", CHECKSUMS]
     assert subprocess.run(check, cwd=folder, capture_output=True).returncode == 0
     (folder / "weights").write_bytes(b"other")
     found = subprocess.run(check, cwd=folder, capture_output=True, text=True)
@@ -47,7 +47,7 @@ def test_every_flipped_byte_is_noticed_by_name(folder):
             file.write_bytes(flipped)
             found = damaged(folder)
             assert found, (name, position)
-            assert name == SUMS or found == [name]  # a flip in the list speaks of the file whose line it is in
+            assert name == CHECKSUMS or found == [name]  # a flip in the list speaks of the file whose line it is in
         file.write_bytes(good)
     assert damaged(folder) == []
 
@@ -59,9 +59,9 @@ def test_a_list_that_is_cut_short_or_longer_is_noticed(tmp_path_factory, length,
     with resealed(folder):
         (folder / "a").write_text("a")
         (folder / "b").write_text("b")
-    good = (folder / SUMS).read_bytes()
+    good = (folder / CHECKSUMS).read_bytes()
     changed = good[:length] + more
-    (folder / SUMS).write_bytes(changed)
+    (folder / CHECKSUMS).write_bytes(changed)
     lines = good.splitlines(keepends=True)
     assert bool(damaged(folder)) == (changed not in (good, lines[0]))
 
@@ -85,11 +85,11 @@ def test_an_interrupted_change_leaves_no_list_and_the_next_one_makes_it(folder):
 
     with pytest.raises(KeyError):
         interrupted()
-    assert not (folder / SUMS).exists()
+    assert not (folder / CHECKSUMS).exists()
     with resealed(folder):
         pass
     assert damaged(folder) == []
-    assert b"tmp" not in (folder / SUMS).read_bytes()
+    assert b"tmp" not in (folder / CHECKSUMS).read_bytes()
     assert not list(folder.glob(".*"))
 
 
@@ -99,12 +99,12 @@ def test_rounds_and_other_arms_have_lists_of_their_own(tmp_path):
         (tmp_path / name).write_text(name)
     with resealed(tmp_path):
         pass
-    assert [line.split("  ")[1] for line in (tmp_path / SUMS).read_text().splitlines()] == ["rounds.csv"]
+    assert [line.split("  ")[1] for line in (tmp_path / CHECKSUMS).read_text().splitlines()] == ["rounds.csv"]
 
 
 def test_another_process_than_the_first_leaves_the_list_alone(folder):
-    before = (folder / SUMS).read_bytes()
+    before = (folder / CHECKSUMS).read_bytes()
     with resealed(folder, enabled=False):
         (folder / "weights").write_bytes(b"other")
-    assert (folder / SUMS).read_bytes() == before
+    assert (folder / CHECKSUMS).read_bytes() == before
     assert damaged(folder) == ["weights"]

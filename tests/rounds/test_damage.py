@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from pasm_aug.cli.entry import main
-from pasm_aug.core.checksums import SUMS, damaged
+from pasm_aug.core.checksums import CHECKSUMS, damaged
 
 WORDS = ["run", "--limit", "42", "--batch-size", "16", "--quiet", "--device", "cpu", "--teacher-epochs", "2"]
 WORDS += ["--epochs", "1", "--rounds", "1", "--baselines", "random-matched"]
@@ -29,7 +29,7 @@ def corrupt(file, position):
 def test_every_spoilt_file_of_a_run_is_named_and_refused_or_mended(run, tmp_path, capsys):
     files = sorted(file.relative_to(run) for file in run.rglob("*") if file.is_file())
     mended = [file for file in files if MENDED & set(file.parts)]
-    lasting = [file for file in files if file not in mended and file.name != SUMS]
+    lasting = [file for file in files if file not in mended and file.name != CHECKSUMS]
     assert len(mended) > 8
     assert len(lasting) > 20
     for number, file in enumerate(lasting):
@@ -50,7 +50,7 @@ def test_every_spoilt_file_of_a_run_is_named_and_refused_or_mended(run, tmp_path
         assert main([*WORDS, "--out", str(folder)]) == 0
     named = "\n".join(str(warning.message) for warning in told)
     assert all(str(folder / file) in named for file in mended)
-    for file in folder.rglob(SUMS):
+    for file in folder.rglob(CHECKSUMS):
         assert damaged(file.parent) == []
     assert (folder / "stop.json").read_bytes() == (run / "stop.json").read_bytes()
     assert (folder / "run.yaml").read_text() == (run / "run.yaml").read_text().replace(str(run), str(folder))
@@ -59,13 +59,13 @@ def test_every_spoilt_file_of_a_run_is_named_and_refused_or_mended(run, tmp_path
 def test_a_spoilt_list_is_named(run, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
-    for file in sorted(folder.rglob(SUMS)):
+    for file in sorted(folder.rglob(CHECKSUMS)):
         good = file.read_bytes()
         corrupt(file, 0.5)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             code = main([*WORDS, "--out", str(folder)])
         words = capsys.readouterr().err + "\n".join(str(warning.message) for warning in told)
-        assert SUMS in words, file
+        assert CHECKSUMS in words, file
         if code:
             file.write_bytes(good)

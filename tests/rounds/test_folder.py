@@ -10,7 +10,7 @@ import torch
 
 from pasm_aug.cli.entry import main
 from pasm_aug.core import files
-from pasm_aug.core.checksums import SUMS, damaged
+from pasm_aug.core.checksums import CHECKSUMS, damaged
 from pasm_aug.models import load_model
 from pasm_aug.rounds.algorithm import run_rounds
 from pasm_aug.search.point_search import PointSearch
@@ -27,7 +27,7 @@ OPTIONS = {
     "rounds": 2,
     "keep_points": 2,
 }
-ROUND = {"model.safetensors", "model.json", "metrics.csv", "result.json", "predictions.csv", "README.md", SUMS}
+ROUND = {"model.safetensors", "model.json", "metrics.csv", "result.json", "predictions.csv", "README.md", CHECKSUMS}
 
 
 def run(out, **options):
@@ -51,7 +51,7 @@ def finished(tmp_path_factory):
 
 def test_a_finished_run_is_sealed(finished):
     names = set(contents(finished))
-    assert {name for name in names if "/" not in name} == {"options.json", "rounds.csv", "stop.json", SUMS}
+    assert {name for name in names if "/" not in name} == {"options.json", "rounds.csv", "stop.json", CHECKSUMS}
     for number, more in enumerate([set(), {"positions.safetensors"}, {"positions.safetensors", "points.safetensors"}]):
         assert {f"round-{number}/{name}" for name in ROUND | more} <= names
     assert len(names) == 4 + 3 * len(ROUND) + 3
@@ -80,7 +80,7 @@ def test_every_flipped_byte_is_noticed_by_name(finished, share):
                 (finished / name).write_bytes(data)
             else:
                 told = [str(warning.message) for warning in seen]
-        assert any(str(finished / name) in text or (name.endswith(SUMS) and SUMS in text) for text in told), (
+        assert any(str(finished / name) in text or (name.endswith(CHECKSUMS) and CHECKSUMS in text) for text in told), (
             name,
             told,
         )
@@ -88,12 +88,12 @@ def test_every_flipped_byte_is_noticed_by_name(finished, share):
         assert contents(finished) == good, name
 
 
-@pytest.mark.parametrize("name", ["result.json", "model.safetensors", "predictions.csv", SUMS])
+@pytest.mark.parametrize("name", ["result.json", "model.safetensors", "predictions.csv", CHECKSUMS])
 def test_a_file_that_is_gone_is_noticed_or_made_again(finished, tmp_path, name):
     out = tmp_path / "out"
     shutil.copytree(finished, out)
     (out / "round-1" / name).unlink()
-    if name in ("result.json", SUMS):
+    if name in ("result.json", CHECKSUMS):
         run(out)
         assert torch.equal(weights(out, 2), weights(finished, 2))
         assert damaged(out / "round-1") == []
@@ -135,7 +135,7 @@ def test_a_run_killed_at_every_sixth_write_ends_as_one_that_never_was(finished, 
     assert number > 30
 
 
-@pytest.mark.parametrize("file", ["result.json", "README.md", SUMS])
+@pytest.mark.parametrize("file", ["result.json", "README.md", CHECKSUMS])
 def test_a_stage_whose_network_is_written_is_not_trained_again(finished, tmp_path, monkeypatch, file):
     write = files.write_atomic
 

@@ -39,7 +39,7 @@ def before(tmp_path_factory):
     return mine(own_net(0), path=tmp_path_factory.mktemp("before") / "c", search=SEARCH)
 
 
-def test_a_threshold_that_none_reaches_keeps_every_point_for_two_forwards_a_image(before, tmp_path):
+def test_a_threshold_that_none_reaches_keeps_every_point_for_two_forwards_an_image(before, tmp_path):
     model = nearby(0.5)
     after = mine(model, path=tmp_path / "c", search=SEARCH, refresh=(before, 1.0))
     old, new = rows(before), rows(after)

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from pasm_aug.cache.journal import row_dtype
 from pasm_aug.cache.merge import write_cache
+from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.image_content import content_key
 from pasm_aug.transforms.baselines import CamRegionErase, CountedRandomErasing, RandomPlaceErase
 

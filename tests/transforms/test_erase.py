@@ -19,9 +19,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from pasm_aug.cache.format import CacheError
-from pasm_aug.cache.journal import row_dtype
 from pasm_aug.cache.merge import write_cache
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.image_content import content_key, dataset_digest
 from pasm_aug.transforms.erase import PointAdversarialErase
 from pasm_aug.transforms.indexed_dataset import IndexedDataset, SampleIndex

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from pasm_aug.cache.format import CacheError
-from pasm_aug.cache.journal import row_dtype
 from pasm_aug.cache.merge import write_cache
+from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.image_content import content_key, dataset_digest
 from pasm_aug.transforms.indexed_dataset import IndexedDataset
 from pasm_aug.transforms.paired_view import PairedView
