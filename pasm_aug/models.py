@@ -87,15 +87,19 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
     """A classifier by name, with ``.preprocess`` attached.
 
     Args:
-        name: ``"small"`` (:class:`SmallResNet`), a torchvision classifier (``"resnet34"``, ``"vgg16"``, …),
+        name (str): ``"small"`` (:class:`SmallResNet`), a torchvision classifier (``"resnet34"``, ``"vgg16"``, …),
             ``"timm:NAME"``, or ``"package.module:factory"`` (called as ``factory(num_classes=...)``).
-        num_classes: number of outputs.
-        weights: ``None`` or ``"none"`` (random, from ``seed``), ``"imagenet"`` (downloads; the paper's choice), or a
-            file or folder whose weights are taken where name and shape agree.
-        seed: of the random initial weights, and the global random state stays as it was; ``None`` draws from it.
+        num_classes (int): number of outputs.
+        weights (str, optional): ``None`` or ``"none"`` (random, from ``seed``), ``"imagenet"`` (downloads; the paper's
+            choice), or a file or folder whose weights are taken where name and shape agree.
+        seed (int, optional): of the random initial weights, and the global random state stays as it was; ``None`` draws
+            from it. Default: ``0``.
+
+    Returns:
+        nn.Module: takes float32 (B, 3, H, W), gives logits (B, num_classes); ``.preprocess`` takes uint8.
 
     Raises:
-        ValueError: an unknown name, or weights that do not fit or cannot be had.
+        ValueError: If the name is unknown, or the weights do not fit or cannot be had.
     """
     pretrained = weights == "imagenet"
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
@@ -145,7 +149,14 @@ def _construct(name: str, num_classes: int, pretrained: bool) -> nn.Module:
 
 
 def save_model(folder: str | Path, model: nn.Module, info: dict[str, Any]) -> None:
-    """Write ``model.safetensors`` and then ``model.json`` (``info`` and the weights' sha256), each atomically."""
+    """Write ``model.safetensors`` and then ``model.json``, each atomically.
+
+    Args:
+        folder (str or ``pathlib.Path``): is made if missing.
+        model (nn.Module): is not changed.
+        info (dict): what ``model.json`` says, as JSON holds it; the weights' sha256 is added. :func:`load_model` needs
+            ``architecture`` and ``classes``, and ``mean`` and ``std`` unless the architecture has its own preprocessing.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     data = save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
@@ -157,11 +168,15 @@ def load_model(path: str | Path, *, model: nn.Module | None = None) -> nn.Module
     """The network of a folder that :func:`save_model` wrote, in eval mode, with ``.info``.
 
     Args:
-        path: the folder, or its ``model.json``.
-        model: a network of the same architecture to fill; without it the one that ``model.json`` names is built.
+        path (str or ``pathlib.Path``): the folder, or its ``model.json``.
+        model (nn.Module, optional): a network of the same architecture to fill; without it the one that ``model.json``
+            names is built.
+
+    Returns:
+        nn.Module: with ``.preprocess`` and ``.info``, what ``model.json`` says.
 
     Raises:
-        ValueError: files missing, damaged, or of another network.
+        ValueError: If files are missing, damaged, or of another network.
     """
     folder = Path(path).parent if Path(path).name == "model.json" else Path(path)
     info = read_json(folder / "model.json")

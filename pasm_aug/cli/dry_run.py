@@ -37,6 +37,7 @@ from pasm_aug.cli.opening import IN_MEMORY, data_options, open_model, say
 from pasm_aug.cli.train import check_train, fit
 from pasm_aug.core.image_content import same_channels, to_uint8_tensor
 from pasm_aug.core.processes import process_state
+from pasm_aug.data.base import Split
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.registry import open_dataset
 from pasm_aug.models import load_model
@@ -132,7 +133,7 @@ def _try_train(args: argparse.Namespace, folder: Path) -> None:
     say(_memory(stored))
 
 
-def _read(args: argparse.Namespace, names: tuple[str, ...]) -> tuple[Pace, dict[str, Any], Amount, int]:
+def _read(args: argparse.Namespace, names: tuple[Split, ...]) -> tuple[Pace, dict[str, Any], Amount, int]:
     """Open the splits as they will be and read one batch of each; also the bytes that all images will take."""
     splits, counts, stored, pace = {}, {"test": 0}, 0, Pace(args.imports)
     with _stage("reading the images"):

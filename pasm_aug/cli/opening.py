@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from pasm_aug.core.files import read_json
 from pasm_aug.core.image_content import dataset_digest, to_uint8_tensor
 from pasm_aug.core.processes import process_state
+from pasm_aug.data.base import Split
 from pasm_aug.data.decoded_store import decoded
 from pasm_aug.data.in_memory import InMemory
-from pasm_aug.data.overlap import overlaps
+from pasm_aug.data.overlap import shared_images
 from pasm_aug.data.registry import open_dataset
 from pasm_aug.models import Preprocess, build_model, load_model
 
@@ -29,7 +30,7 @@ def say(text: str = "") -> None:
         print(text, flush=True)
 
 
-def open_split(args: argparse.Namespace, split: str) -> Any:
+def open_split(args: argparse.Namespace, split: Split) -> Any:
     """A split with its deterministic head, decoded into memory when it fits, or into a file under ``--decoded``."""
     dataset = open_dataset(args.data, args.root, split, size=args.image_size, limit=args.limit, **data_options(args))
     progress = not args.quiet and process_state().is_main_process
@@ -58,7 +59,7 @@ def also_in_training(args: argparse.Namespace) -> np.ndarray:
     """Indices of the images of ``args.split`` that stand in the data set's training split too, by content."""
     training = open_dataset(args.data, args.root, "train")
     scored = open_dataset(args.data, args.root, args.split, limit=args.limit, **data_options(args))
-    return overlaps({"train": training, args.split: scored}).also_in(args.split)
+    return shared_images(scored, training)
 
 
 def default_image_size(args: argparse.Namespace) -> int:

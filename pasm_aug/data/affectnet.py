@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pasm_aug.data.affectnet_files import CLASSES, NO_EMOTION, read_annotations, read_folders, read_manifest
-from pasm_aug.data.base import Transform, check_split
+from pasm_aug.data.base import Split, Transform, check_split
 from pasm_aug.data.folder import draw_split
 from pasm_aug.data.listed import ListedImages, check_classes, check_files, look_alikes, warn_of_count
 
@@ -21,7 +21,7 @@ PUBLISHED = {
 
 
 class AffectNet(ListedImages):
-    """AffectNet's training images, and its validation images as "test".
+    """`AffectNet <https://arxiv.org/abs/1708.03985>`_'s training images, and its validation images as "test".
 
     The official test split was never published, and everyone reports accuracy on the validation split: it is "test"
     here, touched once at the end, and "val" is a seeded, stratified draw from the training images, files that look
@@ -36,23 +36,24 @@ class AffectNet(ListedImages):
     Images without an emotion (8 none, 9 uncertain, 10 no face) are left out and counted.
 
     Args:
-        root: the folder.
-        split: "train", "val" or "test".
-        contempt: False leaves that class out: seven classes.
-        val_fraction: share of "val" in the training images.
-        transform, target_transform: as in torchvision.
-        seed: of the draw.
+        root (str or ``pathlib.Path``): the folder.
+        split (str): ``"train"`` (default), ``"val"`` or ``"test"``.
+        contempt (bool): ``False`` leaves that class out: seven classes. Default: ``True``.
+        val_fraction (float): share of "val" in the training images. Default: ``0.05``.
+        transform (callable, optional): applied to the PIL image.
+        target_transform (callable, optional): applied to the label.
+        seed (int): of the draw. Default: ``0``.
 
     Raises:
-        FileNotFoundError: no layout found; images or annotations are missing.
-        ValueError: a malformed row or annotation (file and line are named), a class without images to train on.
-        ImageError: (when an item is read) a file is no image.
+        FileNotFoundError: If no layout is found, or images or annotations are missing.
+        ValueError: If a row or annotation is malformed (file and line are named), or a class has no image to train on.
+        ImageError: (When an item is read) if a file is no image.
     """
 
     def __init__(
         self,
         root: str | Path,
-        split: str = "train",
+        split: Split = "train",
         *,
         contempt: bool = True,
         val_fraction: float = 0.05,

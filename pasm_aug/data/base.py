@@ -8,14 +8,15 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
 EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "contempt")
-SPLITS = ("train", "val", "test")
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 _SYNONYMS = {
     "angry": "anger",
@@ -33,6 +34,20 @@ _SYNONYMS = {
 Transform = Callable[[Any], Any]
 
 
+class Labelled(Protocol):
+    """A map-style data set, items (image, label), whose labels and their names can be read without the images."""
+
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[Any, Any]: ...
+
+
 def canonical_name(name: str) -> str:
     """The one spelling of an expression's name; a name that is no expression comes back as it is.
 
@@ -47,13 +62,15 @@ class ExpressionDataset(Dataset[tuple[Any, Any]], ABC):
     """Data set with items ``(image, label)``; a subclass says how image ``i`` is had.
 
     Args:
-        classes: names in the order of the data set's own integer labels.
-        labels: (N,) integers in ``0 .. len(classes) - 1``.
-        transform: applied to the PIL image; without it, items hold the image as it lies on disk.
-        target_transform: applied to the label.
+        classes (sequence of str): names in the order of the data set's own integer labels.
+        labels (ndarray): (N,) integers in ``0 .. len(classes) - 1``.
+        transform (callable, optional): applied to the PIL image; without it, items hold the image as it lies on disk.
+        target_transform (callable, optional): applied to the label.
 
     Attributes:
-        labels: (N,) int64, before ``target_transform``; reading them decodes no image.
+        classes (list of str): names of the labels.
+        class_to_idx (dict): name → label.
+        labels (ndarray): (N,) int64, before ``target_transform``; reading them decodes no image.
     """
 
     def __init__(
@@ -127,10 +144,18 @@ def check_split(split: str, allowed: Sequence[str] = SPLITS) -> None:
 
 
 def stratified_sample(labels: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
-    """Sorted indices of ``count`` items drawn without replacement, each class in proportion.
+    """Draw ``count`` items without replacement, each class in proportion.
 
     Every class is there if ``count`` is at least the number of classes; a smaller sample of the same seed is part of a
     larger one.
+
+    Args:
+        labels (ndarray): (N,) integers.
+        count (int): at least 1.
+        seed (int): of the draw. Default: ``0``.
+
+    Returns:
+        ndarray: sorted int64 indices.
     """
     labels = np.asarray(labels)
     if count < 1:
@@ -154,16 +179,19 @@ def stratified_split(
     """Split items into parts that hold each class in the same proportion.
 
     Args:
-        labels: (N,) integers.
-        fractions: share of each part; positive, sum 1.
-        groups: (N,) names; items of one group (duplicates) stay together, counted to the class of the first of them.
-        classes: names for messages, and the classes that must be there.
+        labels (ndarray): (N,) integers.
+        fractions (sequence of float): share of each part; positive, sum 1.
+        seed (int): of the draw. Default: ``0``.
+        groups (sequence, optional): (N,) names; items of one group (duplicates) stay together, counted to the class of
+            the first of them.
+        classes (sequence of str, optional): names for messages, and the classes that must be there.
 
     Returns:
-        One sorted int64 index array a part: disjoint, together all items. Every part holds every class.
+        list of ndarray: one sorted int64 index array a part: disjoint, together all items. Every part holds every
+        class.
 
     Raises:
-        ValueError: fractions that are no shares of one; a class with no item, or fewer groups than parts.
+        ValueError: If the fractions are no shares of one, or a class has no item, or fewer groups than parts.
     """
     labels = np.asarray(labels)
     shares = np.asarray(fractions, dtype=np.float64)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from pasm_aug.data.base import SPLITS, Transform, check_split
-from pasm_aug.data.ckplus_files import CLASSES, FRAMES, read_folders, read_sequences
+from pasm_aug.data.base import SPLITS, Split, Transform, check_split
+from pasm_aug.data.ckplus_files import CLASSES, FRAMES, Frames, read_folders, read_sequences
 from pasm_aug.data.grouped_split import joined, numbered, split_groups
 from pasm_aug.data.listed import ListedImages, look_alikes
 
@@ -15,7 +16,7 @@ FOLDS = 10
 
 
 class CKPlus(ListedImages):
-    """CK+ as it comes (sequences) or as CK+48; there is no official split: persons are drawn.
+    """CK+ (Lucey et al. 2010) as it comes (sequences) or as CK+48; there is no official split: persons are drawn.
 
     Items are (PIL image as on disk, int label); ``classes`` are in CK+'s own order, neutral, anger, contempt,
     disgust, fear, happiness, sadness, surprise, less those that cannot be there. Layouts, looked for in this order:
@@ -26,32 +27,35 @@ class CKPlus(ListedImages):
     - ``anger/S010_004_00000017.png``, … in ``root`` or ``root/CK+48``: seven class folders without neutral.
 
     Args:
-        root: the folder.
-        split: "train", "val", "test", or "all" for the whole set (to test a model trained elsewhere).
-        frames: of sequences: "paper", the first as neutral and the last three as the label; "peak", the last three
-            alone, as in CK+48. CK+48 is as it is.
-        contempt: False leaves that class out: seven classes.
-        val_fraction, test_fraction: share of the drawn parts.
-        fold: 0 … 9, instead of the two fractions: ten parts of persons, of which ``fold`` is "test" and the next "val",
-            for the ten-fold cross-validation that is customary on this set.
-        transform, target_transform: as in torchvision.
-        seed: of the draw.
+        root (str or ``pathlib.Path``): the folder.
+        split (str): ``"train"`` (default), ``"val"``, ``"test"``, or ``"all"`` for the whole set (to test a model
+            trained elsewhere).
+        frames (str): of sequences: ``"paper"`` (default), the first as neutral and the last three as the label;
+            ``"peak"``, the last three alone, as in CK+48. CK+48 is as it is.
+        contempt (bool): ``False`` leaves that class out: seven classes. Default: ``True``.
+        val_fraction (float), test_fraction (float): share of the drawn parts. Default: ``0.1`` each.
+        fold (int, optional): 0 … 9, instead of the two fractions: ten parts of persons, of which ``fold`` is "test" and
+            the next "val", for the ten-fold cross-validation that is customary on this set.
+        transform (callable, optional): applied to the PIL image.
+        target_transform (callable, optional): applied to the label.
+        seed (int): of the draw. Default: ``0``.
 
     Attributes:
-        persons: (N,) names like ``S005``; no person stands in two splits.
+        persons (ndarray): (N,) names like ``S005``; no person stands in two splits.
 
     Raises:
-        FileNotFoundError: no layout found, or a sequence's images are missing.
-        ValueError: a malformed label (file and line are named), a sequence too short, a file name without a person.
-        ImageError: (when an item is read) a file is no image.
+        FileNotFoundError: If no layout is found, or a sequence's images are missing.
+        ValueError: If a label is malformed (file and line are named), a sequence too short, or a file name without a
+            person.
+        ImageError: (When an item is read) if a file is no image.
     """
 
     def __init__(
         self,
         root: str | Path,
-        split: str = "train",
+        split: Split | Literal["all"] = "train",
         *,
-        frames: str = "paper",
+        frames: Frames = "paper",
         contempt: bool = True,
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,

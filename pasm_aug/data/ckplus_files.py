@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from pasm_aug.data.listed import numbered_folders, warn_of_count
 from pasm_aug.data.tables import read_lines
 
 CLASSES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")  # 0 … 7 in its files
-FRAMES = ("paper", "peak")
+Frames = Literal["paper", "peak"]
+FRAMES: tuple[Frames, ...] = get_args(Frames)
 LAST = 3  # frames of a sequence that carry its label
 PUBLISHED_SEQUENCES = 327  # with a label
 PUBLISHED_48 = 981  # images
@@ -24,7 +26,7 @@ _EMOTIONS = ("Emotion", "Emotion_labels/Emotion", "Emotion_labels")
 Found = tuple[list[Path], np.ndarray, np.ndarray, dict[str, int], bool]
 
 
-def read_sequences(root: Path, frames: str) -> Found | None:
+def read_sequences(root: Path, frames: Frames) -> Found | None:
     """The labelled sequences, or None where there are no folders of sequences."""
     images = next((root / name for name in _IMAGES if (root / name).is_dir()), None)
     if images is None:

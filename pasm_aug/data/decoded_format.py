@@ -1,7 +1,7 @@
-"""The bytes of a file of decoded images: safetensors, ``labels`` int64 (N,) and ``pixels`` uint8 (N, C, H, W).
+"""The two files of decoded images: ``NAME.npy``, uint8 (N, C, H, W), and ``NAME.json``, which says what they are.
 
-Its header is compared byte by byte with the one that would be written, and a checksum (xxh3, 128 bits: against damage,
-not malice) stands over everything: a truncated, changed or foreign file is refused, never half read.
+The JSON file is written last: where it lies, the pixels are whole. A checksum (xxh3, 128 bits: against damage, not
+malice) stands over both: truncated, changed or foreign files are refused, never half read.
 """
 
 from __future__ import annotations
@@ -12,24 +12,26 @@ import math
 import os
 import shutil
 from collections.abc import Iterable, Sequence
-from typing import BinaryIO, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import xxhash
+from numpy.lib.format import open_memmap
+
+from pasm_aug.core.files import read_json
 
 FORMAT = "pasm_aug decoded images"
-VERSION = "1"
-_UNSIGNED = "0" * 32
+VERSION = 2
 _CHUNK = 1 << 22  # bytes read at once to compute the checksum
-_LONGEST = 1 << 24  # bytes of a header that is worth reading
 
 
 class DecodedError(ValueError):
-    """A decoded file that is truncated, damaged, foreign or of other images; the message names file and reason."""
+    """Decoded files that are truncated, damaged, foreign or of other images; the message names file and reason."""
 
 
 class Content(NamedTuple):
-    """What a file holds; ``labels`` (N,) int64 and ``pixels`` (N, C, H, W) uint8, mapped and read-only."""
+    """What the files hold; ``labels`` (N,) int64 and ``pixels`` (N, C, H, W) uint8, mapped and read-only."""
 
     fingerprint: str
     classes: list[str]
@@ -37,124 +39,121 @@ class Content(NamedTuple):
     pixels: np.ndarray
 
 
+def sidecar(path: str | Path) -> Path:
+    """The JSON file that belongs to a file of pixels."""
+    return Path(path).with_suffix(".json")
+
+
 def write_content(
-    handle: BinaryIO,
+    path: Path,
     fingerprint: str,
     classes: Sequence[str],
     shape: tuple[int, ...],
     items: Iterable[tuple[np.ndarray, int]],
 ) -> bool:
-    """Write a whole file, image by image.
+    """Write both files, image by image.
 
     Args:
-        handle: open for writing; what it holds is thrown away.
-        shape: (N, C, H, W) of the pixels.
-        items: N times uint8 (C, H, W) and label; a grey image among colour ones gets three equal channels.
+        path (Path): of the pixels, ending in ``.npy``; what lies there is thrown away.
+        fingerprint (str): that names the images.
+        classes (sequence of str): names of the labels.
+        shape (tuple of int): (N, C, H, W) of the pixels.
+        items (iterable): N times uint8 (C, H, W) and label; a grey image among colour ones gets three equal channels.
 
     Returns:
-        ``False`` if a colour image turned up where one channel was planned: the file is not whole then.
+        bool: ``False`` if a colour image turned up where one channel was planned: nothing is whole then.
 
     Raises:
-        ValueError: an image of another size, by index.
-        OSError: the space left on the disk is too little, which is looked at first.
+        ValueError: If an image has another size; the message names its index.
+        OSError: If too little space is left on the disk, which is looked at first.
     """
-    header = _header(fingerprint, classes, shape)
-    free, needed = shutil.disk_usage(os.path.dirname(handle.name)).free, _length(header, shape)
+    free, needed = shutil.disk_usage(path.parent).free, math.prod(shape)
     if free < needed:
-        raise OSError(errno.ENOSPC, f"{needed:,} bytes are needed for decoded images, {free:,} are free", handle.name)
-    labels, checksum = np.zeros(shape[0], "<i8"), xxhash.xxh3_128()
-    handle.truncate(0)
-    handle.seek(len(header) + labels.nbytes)
-    for index, (pixels, label) in enumerate(items):
-        if pixels.shape[1:] != shape[2:]:
+        raise OSError(errno.ENOSPC, f"{needed:,} bytes are needed for decoded images, {free:,} are free", str(path))
+    pixels, checksum = open_memmap(path, "w+", np.uint8, shape), xxhash.xxh3_128()
+    labels: list[int] = []
+    with open(path, "r+b") as file:
+        if hasattr(os, "posix_fallocate"):  # on a disk that is full after all, a write into the map would be fatal
+            os.posix_fallocate(file.fileno(), 0, pixels.offset + pixels.nbytes)
+        checksum.update(file.read(pixels.offset))
+    for index, (image, label) in enumerate(items):
+        if image.shape[1:] != shape[2:]:
             raise ValueError(
                 f"dataset must have images of one size, resized by its transform: image {index} is "
-                f"{pixels.shape[1]} high and {pixels.shape[2]} wide, the first one {shape[2]} and {shape[3]}"
+                f"{image.shape[1]} high and {image.shape[2]} wide, the first one {shape[2]} and {shape[3]}"
             )
-        if len(pixels) > shape[1]:
+        if len(image) > shape[1]:
             return False
-        data = np.ascontiguousarray(np.broadcast_to(pixels, shape[1:])).data
-        checksum.update(data)
-        handle.write(data)
-        labels[index] = label
-    checksum.update(labels.data)
-    checksum.update(header)
-    handle.seek(0)
-    handle.write(_header(fingerprint, classes, shape, checksum.hexdigest()))
-    handle.write(labels.data)
+        pixels[index] = image
+        checksum.update(pixels[index].data)
+        labels.append(int(label))
+    pixels.flush()
+    about = {
+        "format": FORMAT,
+        "version": VERSION,
+        "fingerprint": fingerprint,
+        "classes": list(classes),
+        "labels": labels,
+    }
+    checksum.update(_canonical(about))
+    with open(sidecar(path), "w") as handle:
+        json.dump(about | {"checksum": checksum.hexdigest()}, handle)
+        handle.flush()
+        os.fsync(handle.fileno())
     return True
 
 
-def open_content(path: str, *, verify: bool) -> Content:
-    """Map a file.
+def open_content(path: str | Path, *, verify: bool) -> Content:
+    """Map the pixels and read what they are.
 
     Args:
-        verify: compare the checksum, which reads all of it; the structure is always checked.
+        path (str or Path): of the pixels.
+        verify (bool): compare the checksum, which reads everything; the structure is always checked.
 
     Raises:
-        DecodedError: missing, truncated, damaged or foreign.
+        DecodedError: If a file is missing, truncated, damaged or foreign.
     """
     try:
-        with open(path, "rb") as handle:
-            start = handle.read(8)
-            header = start + handle.read(min(int.from_bytes(start, "little"), _LONGEST))
-            fingerprint, classes, shape, checksum = _parse(header, path)
-            size, wanted = os.fstat(handle.fileno()).st_size, _length(header, shape)
-            if size != wanted:
-                raise DecodedError(f"{path} is truncated or damaged: {size:,} bytes where {wanted:,} belong")
-            labels = np.frombuffer(handle.read(8 * shape[0]), "<i8").astype(np.int64)
-            if verify and checksum != _checksum(handle, labels, _header(fingerprint, classes, shape)):
-                raise DecodedError(f"{path} is damaged: its checksum differs from its content")
-            # Not copy-on-write: the system refuses such a map of more than its memory.
-            pixels = np.asarray(np.memmap(handle, np.uint8, "r", len(header) + labels.nbytes, shape))
+        about = read_json(sidecar(path))
+    except ValueError as error:
+        raise DecodedError(str(error)) from error
+    made_by = about.get("format"), about.get("version")
+    if made_by != (FORMAT, VERSION):
+        raise DecodedError(f"{sidecar(path)} is not of format {FORMAT!r} {VERSION}: {made_by[0]!r} {made_by[1]!r}")
+    parts: list[Any] = [about.get(name) for name in ("fingerprint", "classes", "labels")]
+    fingerprint, classes, labels = parts
+    if not (isinstance(fingerprint, str) and _are(classes, str) and _are(labels, int)):
+        raise DecodedError(f"{sidecar(path)} is damaged: it lacks a fingerprint, names of classes or whole labels")
+    try:
+        # Not copy-on-write: the system refuses such a map of more than its memory.
+        pixels = open_memmap(path, "r")
     except OSError as error:
         raise DecodedError(f"{path} cannot be read: {error.strerror}") from error
-    return Content(fingerprint, classes, labels, pixels)
+    except Exception as error:  # numpy's reader raises ValueError, SyntaxError, TokenError and others
+        raise DecodedError(f"{path} is truncated, or no file of decoded images: {error}") from error
+    size, wanted = os.path.getsize(path), pixels.offset + pixels.nbytes
+    if size != wanted:
+        raise DecodedError(f"{path} is truncated or damaged: {size:,} bytes where {wanted:,} belong")
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or not pixels.flags.c_contiguous or len(pixels) != len(labels):
+        raise DecodedError(f"{path} holds {pixels.dtype} {pixels.shape}, uint8 ({len(labels)}, C, H, W) wanted")
+    if verify and about.get("checksum") != _checksum(path, about):
+        raise DecodedError(f"{path} or {sidecar(path).name} is damaged: their checksum differs from their content")
+    return Content(fingerprint, classes, np.array(labels, dtype=np.int64), np.asarray(pixels))
 
 
-def _header(fingerprint: str, classes: Sequence[str], shape: tuple[int, ...], checksum: str = _UNSIGNED) -> bytes:
-    """The beginning of the file, as long for every checksum."""
-    labels, pixels = 8 * shape[0], math.prod(shape)
-    about = {"format": FORMAT, "version": VERSION, "fingerprint": fingerprint, "checksum": checksum}
-    entries = {
-        "__metadata__": about | {"classes": json.dumps(list(classes))},
-        "labels": {"dtype": "I64", "shape": [shape[0]], "data_offsets": [0, labels]},
-        "pixels": {"dtype": "U8", "shape": list(shape), "data_offsets": [labels, labels + pixels]},
-    }
-    text = json.dumps(entries).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
+def _are(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(type(value) is kind for value in values)
 
 
-def _length(header: bytes, shape: tuple[int, ...]) -> int:
-    """Bytes of the whole file."""
-    return len(header) + 8 * shape[0] + math.prod(shape)
+def _canonical(about: dict[str, Any]) -> bytes:
+    return json.dumps({key: about[key] for key in about if key != "checksum"}, sort_keys=True).encode()
 
 
-def _parse(header: bytes, path: str) -> tuple[str, list[str], tuple[int, ...], str]:
-    """Fingerprint, classes, shape of the pixels and checksum that a header names."""
-    try:
-        entries = json.loads(header[8:])
-        about, shape = entries["__metadata__"], tuple(entries["pixels"]["shape"])
-        made_by = about["format"], about["version"]
-        fingerprint, classes, checksum = about["fingerprint"], json.loads(about["classes"]), about["checksum"]
-        good = all(type(number) is int and number > 0 for number in shape) and len(shape) == 4
-        good = good and isinstance(classes, list) and all(isinstance(name, str) for name in (*classes, fingerprint))
-        good = good and _header(fingerprint, classes, shape, checksum) == header
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DecodedError(f"{path} is truncated or no file of decoded images: its header cannot be read") from error
-    if made_by != (FORMAT, VERSION):
-        raise DecodedError(f"{path} is not of format {FORMAT!r} {VERSION!r}: {made_by[0]!r} {made_by[1]!r}")
-    if not good:
-        raise DecodedError(f"{path} is damaged: its header is not as it was written")
-    return fingerprint, classes, shape, checksum
-
-
-def _checksum(handle: BinaryIO, labels: np.ndarray, header: bytes) -> str:
-    """Of the pixels, where ``handle`` stands, the labels, and the header without its checksum."""
+def _checksum(path: str | Path, about: dict[str, Any]) -> str:
+    """Of the whole file of pixels, and of what is said about it."""
     digest, buffer = xxhash.xxh3_128(), memoryview(bytearray(_CHUNK))
-    while count := handle.readinto(buffer):  # type: ignore[attr-defined]
-        digest.update(buffer[:count])
-    digest.update(np.ascontiguousarray(labels, "<i8").data)
-    digest.update(header)
+    with open(path, "rb") as handle:
+        while count := handle.readinto(buffer):
+            digest.update(buffer[:count])
+    digest.update(_canonical(about))
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 """Images decoded once into a file that is mapped into memory: for data sets too large to be held there.
 
-The file is written under a hidden name and renamed when it is whole; what one looks like says ``decoded_file.py``.
+It is written under a hidden name and renamed when it is whole; ``decoded_format.py`` says what it looks like.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tqdm import tqdm
 
 from pasm_aug.core.file_lock import FileLock, LockedError
 from pasm_aug.core.image_content import dataset_digest, to_uint8_tensor
-from pasm_aug.data.decoded_format import VERSION, DecodedError, open_content, write_content
+from pasm_aug.data.decoded_format import VERSION, DecodedError, open_content, sidecar, write_content
 
 
-class DecodedDataset(Dataset):
+class DecodedDataset(Dataset[tuple[Tensor, int]]):
     """Items (uint8 tensor (C, H, W), int label) of a file that :func:`decoded` made.
 
     All processes that read it share one copy in memory, as much of it as the system can spare. An item is a copy of
@@ -35,16 +35,18 @@ class DecodedDataset(Dataset):
     as the path; then, as in workers that are not forked, ``source`` is ``None``.
 
     Args:
-        path: of the file.
-        source: the data set that was decoded.
-        fingerprint: that the file must have been made with.
-        verify: compare the checksum, which reads the whole file; the structure is always checked.
+        path (str or Path): of the pixels; the JSON file of the same name lies beside it.
+        source (Dataset, optional): the data set that was decoded.
+        fingerprint (str, optional): that the file must have been made with.
+        verify (bool): compare the checksum, which reads the whole file; the structure is always checked.
+            Default: ``True``.
 
     Attributes:
-        labels: (N,) int64. classes, class_to_idx: of the data set, empty where it has none.
+        labels (ndarray): (N,) int64.
+        classes (list of str), class_to_idx (dict): of the data set, empty where it has none.
 
     Raises:
-        DecodedError: missing, truncated, damaged, foreign, or of another fingerprint.
+        DecodedError: If a file is missing, truncated, damaged, foreign, or of another fingerprint.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class DecodedDataset(Dataset):
 
 
 def decoded(
-    dataset: Any,
+    dataset: Dataset,
     folder: str | os.PathLike[str],
     *,
     name: str = "images",
@@ -88,36 +90,39 @@ def decoded(
     verify: bool = True,
     progress: bool = True,
 ) -> DecodedDataset:
-    """The images of a data set from the file ``folder/<name>-<fingerprint>.safetensors``, which is made if missing.
+    """The images of a data set from ``folder/<name>-<fingerprint>.npy`` and ``.json``, which are made if missing.
 
-    The pixels are those of :func:`~pasm_aug.core.image_content.to_uint8_tensor`. Grey sets keep one channel; where a colour
-    image turns up after grey ones, decoding starts again and grey images get three equal channels. Memory holds a
-    few images at a time. Processes that ask for one file at the same time wait for the first of them.
+    The pixels are those of :func:`~pasm_aug.core.image_content.to_uint8_tensor`. Grey sets keep one channel; where a
+    colour image turns up after grey ones, decoding starts again and grey images get three equal channels. Memory holds
+    a few images at a time. Processes that want one file at the same time wait for the first of them.
 
     Args:
-        dataset: map-style, items (image, label) without random transforms, of one size by its own transform.
-        folder: is made if missing.
-        name: begins the file's name.
-        workers: processes that decode.
-        verify: compare the checksum of a file that is there, which reads all of it.
-        progress: show a bar.
+        dataset (Dataset): map-style, items (image, label) without random transforms, of one size by its own transform.
+        folder (str or Path): is made if missing.
+        name (str): begins the file's name. Default: ``"images"``.
+        workers (int): processes that decode. Default: ``0``, this one.
+        verify (bool): compare the checksum of a file that is there, which reads all of it. Default: ``True``.
+        progress (bool): show a bar. Default: ``True``.
+
+    Returns:
+        DecodedDataset: the same items, in the same order.
 
     Raises:
-        DecodedError: the file is truncated, damaged or foreign; a missing one is made.
-        ValueError: no items, images of several sizes (by index), items that change from one reading to the next, a
-            name that is no file's.
-        OSError: no space left, or an image's file is gone.
+        DecodedError: If the file is truncated, damaged or foreign; a missing one is made.
+        ValueError: If there are no items, images of several sizes (by index), items that change from one reading to
+            the next, or a name that is no file's.
+        OSError: If no space is left, or an image's file is gone.
     """
     if not re.fullmatch(r"\w[\w .+-]*", name):
         raise ValueError(f"name must begin a file's name, got {name!r}")
-    if len(dataset) == 0:
+    if len(dataset) == 0:  # type: ignore[arg-type]
         raise ValueError("dataset must hold at least one image, got none")
     fingerprint = fingerprint_of(dataset)
-    path = Path(folder).absolute() / f"{name}-{fingerprint}.safetensors"
-    if not path.exists():
+    path = Path(folder).absolute() / f"{name}-{fingerprint}.npy"
+    if not _is_whole(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _in_turn(path):
-            if not path.exists():
+            if not _is_whole(path):
                 _write(dataset, path, fingerprint, name, workers, progress)
     return DecodedDataset(path, source=dataset, fingerprint=fingerprint, verify=verify)
 
@@ -162,6 +167,10 @@ def _classes(dataset: Any) -> list[str]:
     return [str(name) for name in getattr(dataset, "classes", ())]
 
 
+def _is_whole(path: Path) -> bool:
+    return path.exists() and sidecar(path).exists()
+
+
 @contextmanager
 def _in_turn(path: Path) -> Iterator[None]:
     """Wait until no other process writes ``path``."""
@@ -182,22 +191,21 @@ def _in_turn(path: Path) -> Iterator[None]:
 
 def _write(dataset: Any, path: Path, fingerprint: str, name: str, workers: int, progress: bool) -> None:
     first = tuple(to_uint8_tensor(dataset[0][0]).shape)
-    temporary = path.with_name(f".{path.name}.tmp")  # one name for all: killed writers leave one file, not many
+    temporary = path.with_name(f".{path.stem}.tmp.npy")  # one name for all: killed writers leave one file, not many
     try:
         _check_unchanged(fingerprint_of(dataset) == fingerprint)
-        with open(temporary, "wb") as handle:
-            for channels in (first[0], 3):
-                shape = len(dataset), channels, *first[1:]
-                items = _items(dataset, workers, name, progress)
-                if write_content(handle, fingerprint, _classes(dataset), shape, items):
-                    break
-            handle.flush()
-            os.fsync(handle.fileno())
+        for channels in (first[0], 3):
+            shape = len(dataset), channels, *first[1:]
+            items = _items(dataset, workers, name, progress)
+            if write_content(temporary, fingerprint, _classes(dataset), shape, items):
+                break
         same = dataset_digest(DecodedDataset(temporary, verify=False)) == dataset_digest(dataset)
         _check_unchanged(same and fingerprint_of(dataset) == fingerprint)
         os.replace(temporary, path)
+        os.replace(sidecar(temporary), sidecar(path))
     finally:
         temporary.unlink(missing_ok=True)
+        sidecar(temporary).unlink(missing_ok=True)
 
 
 def _check_unchanged(same: bool) -> None:

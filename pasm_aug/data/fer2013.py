@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from pasm_aug.data.base import ExpressionDataset, Transform, canonical_name, check_split
+from pasm_aug.data.base import ExpressionDataset, Split, Transform, canonical_name, check_split
 from pasm_aug.data.fer2013_csv import USAGES, read_header, read_rows
 from pasm_aug.data.files import content_groups, list_folders, read_image
 from pasm_aug.data.folder import collect, draw_split, find_split_folders
@@ -27,7 +27,7 @@ _Loaded = tuple[Tensor | list[Path], np.ndarray, bool]
 
 
 class FER2013(ExpressionDataset):
-    """The official splits: Training is "train", PublicTest "val", PrivateTest "test".
+    """`FER2013 <https://arxiv.org/abs/1307.0414>`_: Training is "train", PublicTest "val", PrivateTest "test".
 
     Items are (PIL image of mode "L", 48×48; int label), labels in FER2013's order: anger, disgust, fear, happiness,
     sadness, surprise, neutral. Layouts, looked for in this order in ``root`` and ``root/fer2013``:
@@ -41,16 +41,23 @@ class FER2013(ExpressionDataset):
     images, duplicates kept together, and "train" is the rest. Where they have one ``test`` for both official test
     sets (7,178 images), "test" is both. A warning says so, as it does for any count that is not the official one.
 
+    Args:
+        root (str or ``pathlib.Path``): the folder, or the CSV file itself.
+        split (str): ``"train"`` (default), ``"val"`` or ``"test"``.
+        transform (callable, optional): applied to the PIL image.
+        target_transform (callable, optional): applied to the label.
+        seed (int): of the draw, where there is one. Default: ``0``.
+
     Raises:
-        FileNotFoundError: no layout found, or none with this split.
-        ValueError: a malformed row (file and line are named), a folder that is no class, an empty class folder.
-        ImageError: (when an item is read) a file is no image.
+        FileNotFoundError: If no layout is found, or none with this split.
+        ValueError: If a row is malformed (file and line are named), a folder is no class, or a class folder is empty.
+        ImageError: (When an item is read) if a file is no image.
     """
 
     def __init__(
         self,
         root: str | Path,
-        split: str = "train",
+        split: Split = "train",
         *,
         transform: Transform | None = None,
         target_transform: Transform | None = None,

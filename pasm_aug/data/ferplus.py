@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from pasm_aug.data.base import ExpressionDataset, Transform, check_split
+from pasm_aug.data.base import ExpressionDataset, Split, Transform, check_split
 from pasm_aug.data.fer2013_csv import USAGES, read_rows
-from pasm_aug.data.ferplus_votes import CLASSES, LEFT_OUT, POLICIES, decide, read_label_csv, read_new_csv
+from pasm_aug.data.ferplus_votes import CLASSES, LEFT_OUT, POLICIES, Policy, decide, read_label_csv, read_new_csv
 from pasm_aug.data.files import read_image
 from pasm_aug.data.listed import check_classes, check_files, warn_of_count
 
@@ -27,7 +27,9 @@ _ENOUGH = 1000  # rows to judge by
 
 
 class FERPlus(ExpressionDataset):
-    """FER2013's own splits (Training "train", PublicTest "val", PrivateTest "test") with the labels of FER+.
+    """`FER+ <https://arxiv.org/abs/1608.01041>`_: FER2013's images and splits with new labels.
+
+    Training is "train", PublicTest "val", PrivateTest "test".
 
     Items are (PIL image of mode "L", 48×48; int label), labels in the order neutral, happiness, surprise, sadness,
     anger, disgust, fear, contempt. Layouts, looked for in this order in ``root`` and ``root/data``:
@@ -36,29 +38,30 @@ class FERPlus(ExpressionDataset):
     - ``FER2013Train``, ``FER2013Valid`` and ``FER2013Test``: images with a ``label.csv``, else ``fer2013new.csv``.
 
     Args:
-        root: the folder.
-        split: "train", "val" or "test".
-        policy: "majority" (the paper's), "plurality" or "argmax": from votes to a label, see
-            :func:`~pasm_aug.data.ferplus_votes.decide`.
-        transform, target_transform: as in torchvision.
-        seed: of no effect, all splits are official.
+        root (str or ``pathlib.Path``): the folder.
+        split (str): ``"train"`` (default), ``"val"`` or ``"test"``.
+        policy (str): from votes to a label: ``"majority"`` (the paper's, default), ``"plurality"`` or ``"argmax"``,
+            see :func:`~pasm_aug.data.ferplus_votes.decide`.
+        transform (callable, optional): applied to the PIL image.
+        target_transform (callable, optional): applied to the label.
+        seed (int): of no effect, all splits are official.
 
     Attributes:
-        votes: (N, 10) int64, of the eight classes, unknown and no face.
-        paths: files, or None for images from a CSV file.
-        left_out: reason → number: images that FER+ removed, and those on which the policy comes to no emotion.
+        votes (ndarray): (N, 10) int64, of the eight classes, unknown and no face.
+        paths (list): a file each, or ``None`` for images from a CSV file.
+        left_out (dict): reason → number: images that FER+ removed, and those on which the policy comes to no emotion.
 
     Raises:
-        FileNotFoundError: no layout found, or images are missing.
-        ValueError: a malformed row (file and line are named), files that do not go together, a class without images.
+        FileNotFoundError: If no layout is found, or images are missing.
+        ValueError: If a row is malformed (file and line are named), files do not go together, or a class has no image.
     """
 
     def __init__(
         self,
         root: str | Path,
-        split: str = "train",
+        split: Split = "train",
         *,
-        policy: str = "majority",
+        policy: Policy = "majority",
         transform: Transform | None = None,
         target_transform: Transform | None = None,
         seed: int = 0,

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
 from pasm_aug.data.tables import Place, read_cells, read_table
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-ANSWERS = (*CLASSES, "unknown", "nf")  # the last: no face
-POLICIES = ("majority", "plurality", "argmax")
+CHOICES = (*CLASSES, "unknown", "nf")  # that the voters had; the last: no face
+Policy = Literal["majority", "plurality", "argmax"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 LEFT_OUT = -1
 
 
-def decide(votes: np.ndarray, policy: str) -> np.ndarray:
+def decide(votes: np.ndarray, policy: Policy) -> np.ndarray:
     """(N,) int64 labels of votes (N, 10), or -1 where ``policy`` comes to no emotion.
 
     - ``majority``, that of the paper: single votes are dropped as outliers, then more than half of the rest must agree.
-    - ``plurality``: one prediction has more votes than any other.
+    - ``plurality``: one choice has more votes than any other.
     - ``argmax``: the emotion with the most votes, whatever unknown and no-face have; the first of several.
 
     Raises:
@@ -47,7 +49,7 @@ def read_new_csv(path: Path, usage: str, usages: tuple[str, ...]) -> tuple[list[
     names: list[str] = []
     votes: list[list[int]] = []
     seen: dict[str, int] = {}
-    for place, row in read_table(path, ("Usage", "Image name", *ANSWERS)):
+    for place, row in read_table(path, ("Usage", "Image name", *CHOICES)):
         if row["usage"] not in usages:
             raise place.error(f"Usage must be one of {', '.join(usages)}, got {row['usage']!r}")
         name = row["image name"]
@@ -55,7 +57,7 @@ def read_new_csv(path: Path, usage: str, usages: tuple[str, ...]) -> tuple[list[
             raise place.error(f"the image {name!r} stands already in line {seen[name]}")
         if row["usage"] == usage:
             names.append(name)
-            votes.append(_votes(place, [row[prediction] for prediction in ANSWERS]))
+            votes.append(_votes(place, [row[choice] for choice in CHOICES]))
     return names, _as_array(votes)
 
 
@@ -68,19 +70,17 @@ def read_label_csv(path: Path) -> tuple[list[str], np.ndarray]:
     seen: dict[str, int] = {}
     votes: list[list[int]] = []
     for place, cells in read_cells(path):
-        if len(cells) - len(ANSWERS) not in (1, 2):
-            raise place.error(f"expected a name, perhaps a box, and {len(ANSWERS)} votes, got {len(cells)} cells")
+        if len(cells) - len(CHOICES) not in (1, 2):
+            raise place.error(f"expected a name, perhaps a box, and {len(CHOICES)} votes, got {len(cells)} cells")
         if seen.setdefault(cells[0], place.line) != place.line:
             raise place.error(f"the image {cells[0]!r} stands already in line {seen[cells[0]]}")
-        votes.append(_votes(place, cells[-len(ANSWERS) :]))
+        votes.append(_votes(place, cells[-len(CHOICES) :]))
     return list(seen), _as_array(votes)
 
 
 def _votes(place: Place, cells: list[str]) -> list[int]:
-    return [
-        place.integer(cell, f"votes for {prediction}", 0, 100) for cell, prediction in zip(cells, ANSWERS, strict=True)
-    ]
+    return [place.integer(cell, f"votes for {choice}", 0, 100) for cell, choice in zip(cells, CHOICES, strict=True)]
 
 
 def _as_array(votes: list[list[int]]) -> np.ndarray:
-    return np.array(votes, dtype=np.int64).reshape(-1, len(ANSWERS))
+    return np.array(votes, dtype=np.int64).reshape(-1, len(CHOICES))

@@ -12,6 +12,7 @@ from pasm_aug.data.base import (
     EXPRESSIONS,
     SPLITS,
     ExpressionDataset,
+    Split,
     Transform,
     canonical_name,
     check_split,
@@ -37,22 +38,24 @@ class ExpressionFolder(ExpressionDataset):
     ``classes``: expressions first, in canonical order, then the others by name; all splits share them.
 
     Args:
-        root: the folder.
-        split: "train", "val" or "test".
-        val_fraction, test_fraction: share of the drawn parts, in (0, 1).
-        seed: of the draw.
-        transform, target_transform: as in torchvision.
+        root (str or ``pathlib.Path``): the folder.
+        split (str): ``"train"`` (default), ``"val"`` or ``"test"``.
+        val_fraction (float), test_fraction (float): share of the drawn parts, in (0, 1). Default: ``0.1`` each.
+        seed (int): of the draw. Default: ``0``.
+        transform (callable, optional): applied to the PIL image.
+        target_transform (callable, optional): applied to the label.
 
     Raises:
-        FileNotFoundError: no such folder, or no folder for the split.
-        ValueError: no class folders, an empty class, two folders for one class, a class unknown to training.
-        ImageError: (when an item is read) a file is no image.
+        FileNotFoundError: If there is no such folder, or no folder for the split.
+        ValueError: If there are no class folders, an empty class, two folders for one class, or a class unknown to
+            training.
+        ImageError: (When an item is read) if a file is no image.
     """
 
     def __init__(
         self,
         root: str | Path,
-        split: str = "train",
+        split: Split = "train",
         *,
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,

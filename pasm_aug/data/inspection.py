@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from pasm_aug.core.image_content import content_key
-from pasm_aug.data.base import ExpressionDataset
+from pasm_aug.data.base import SPLITS, ExpressionDataset
 from pasm_aug.data.files import ImageError
 from pasm_aug.data.listed import MissingImages
 from pasm_aug.data.overlap import Overlaps
@@ -78,23 +79,27 @@ class Check:
 
 
 def check_data(
-    name: str, root: Any = None, *, read: bool = True, progress: bool = True, **options: Any
+    name: str, root: str | Path | None = None, *, read: bool = True, progress: bool = True, **options: Any
 ) -> tuple[Check, dict[str, ExpressionDataset]]:
     """Open every split of a data set and, if ``read``, every image in it.
 
     Args:
-        name, root, options: as in :func:`~pasm_aug.data.registry.open_dataset`.
+        name (str), root (str or ``pathlib.Path``, optional), **options: as in
+            :func:`~pasm_aug.data.registry.open_dataset`.
+        read (bool): ``False`` counts only. Default: ``True``.
+        progress (bool): show a bar. Default: ``True``.
 
     Returns:
-        The findings, and the splits that could be opened.
+        tuple: the findings (:class:`Check`), and the splits that could be opened, by name.
 
     Raises:
-        FileNotFoundError, ValueError: what the loader of the training split raises; file and line are named.
+        FileNotFoundError, ValueError: What the loader of the training split raises; file and line are named.
     """
-    opened, splits = {}, {}
+    opened: dict[str, ExpressionDataset] = {}
+    splits: dict[str, SplitCheck] = {}
     missing: dict[str, str] = {}
     broken: dict[str, str] = {}
-    for split in ("train", "val", "test"):
+    for split in SPLITS:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -111,13 +116,14 @@ def check_data(
             left_out=dict(getattr(opened[split], "left_out", {})),
             remarks=[str(warning.message) for warning in caught],
         )
-    keys, labels = {}, {}
+    keys: dict[str, np.ndarray] = {}
+    labels: dict[str, np.ndarray] = {}
     if read:
-        for split, dataset in opened.items():
-            bar = tqdm(range(len(dataset)), desc=f"reading {split}", unit=" images", disable=not progress, leave=False)
-            known = _read(dataset, bar, splits[split])
-            keys[split] = np.array(list(known.values()), dtype=np.int64)
-            labels[split] = np.array(dataset.classes)[dataset.labels[list(known)]]
+        for part, dataset in opened.items():
+            bar = tqdm(range(len(dataset)), desc=f"reading {part}", unit=" images", disable=not progress, leave=False)
+            known = _read(dataset, bar, splits[part])
+            keys[part] = np.array(list(known.values()), dtype=np.int64)
+            labels[part] = np.array(dataset.classes)[dataset.labels[list(known)]]
     return Check(splits, missing, broken, Overlaps(keys, labels) if read else None), opened
 
 

@@ -21,8 +21,8 @@ class ListedImages(ExpressionDataset):
     """Images that are files.
 
     Attributes:
-        paths: one file an item.
-        left_out: reason → how many images the data set has, but this one leaves out.
+        paths (list of ``pathlib.Path``): one file an item.
+        left_out (dict): reason → how many images the data set has, but this one leaves out.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pasm_aug.data.base import EXPRESSIONS, SPLITS, Transform, canonical_name, check_split
+from pasm_aug.data.base import EXPRESSIONS, SPLITS, Split, Transform, canonical_name, check_split
 from pasm_aug.data.grouped_split import joined, numbered, split_groups
 from pasm_aug.data.listed import ListedImages, check_files, look_alikes
 from pasm_aug.data.tables import Place, read_table
@@ -37,26 +37,29 @@ class Manifest(ListedImages):
     files stay on one side.
 
     Args:
-        root: the file, or a folder with ``manifest.csv``, ``manifest.tsv``, ``labels.csv`` or ``labels.tsv``.
-        split: "train", "val" or "test".
-        classes: names of the classes in the order of their integers; any other label raises.
-        val_fraction, test_fraction: share of the drawn parts.
-        transform, target_transform: as in torchvision.
-        seed: of the draw.
+        root (str or ``pathlib.Path``): the file, or a folder with ``manifest.csv``, ``manifest.tsv``, ``labels.csv``
+            or ``labels.tsv``.
+        split (str): ``"train"`` (default), ``"val"`` or ``"test"``.
+        classes (sequence of str, optional): names of the classes in the order of their integers; any other label
+            raises.
+        val_fraction (float), test_fraction (float): share of the drawn parts. Default: ``0.1`` each.
+        transform (callable, optional): applied to the PIL image.
+        target_transform (callable, optional): applied to the label.
+        seed (int): of the draw. Default: ``0``.
 
     Attributes:
-        persons: (N,) names, "" where unknown.
+        persons (ndarray): (N,) names, "" where unknown.
 
     Raises:
-        FileNotFoundError: no such file, images are missing, or none is in the split.
-        ValueError: a malformed row, an image listed twice, an unknown label or split; file and line are named.
-        ImageError: (when an item is read) a file is no image.
+        FileNotFoundError: If there is no such file, images are missing, or none is in the split.
+        ValueError: If a row is malformed, an image listed twice, a label or split unknown; file and line are named.
+        ImageError: (When an item is read) if a file is no image.
     """
 
     def __init__(
         self,
         root: str | Path,
-        split: str = "train",
+        split: Split = "train",
         *,
         classes: Sequence[str] | None = None,
         val_fraction: float = 0.1,

@@ -1,7 +1,4 @@
-"""Score a network where the data are not simply its own: other classes, or images that it was trained on.
-
-Classes meet by name, and what the network lacks is left out and counted; images meet by content.
-"""
+"""Data whose classes are not quite the network's: classes meet by name, what the network lacks is left out."""
 
 from __future__ import annotations
 
@@ -13,25 +10,27 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from pasm_aug.core.image_content import AnyImage, as_uint8
+from pasm_aug.data.base import Labelled
 
 
-class MappedLabels(Dataset):
+class MappedLabels(Dataset[tuple[Any, int]]):
     """The items of ``dataset`` whose class the network knows, with the network's labels.
 
     Args:
-        dataset: items (image, label), with ``classes`` and ``labels``.
-        classes: names in the order of the network's outputs.
-        channels: of the images that the network takes; 1 makes coloured ones grey.
+        dataset (Dataset): items (image, label), with ``classes`` and ``labels``.
+        classes (sequence of str): names in the order of the network's outputs.
+        channels (int, optional): of the images that the network takes; 1 makes coloured ones grey.
 
     Attributes:
-        indices: (N,) of the items that are kept.
-        dropped: class → number of the items left out.
+        indices (ndarray): (N,) int64, of the items that are kept.
+        labels (ndarray): (N,) int64, the network's.
+        dropped (dict): class → number of the items left out.
 
     Raises:
-        ValueError: the two have no class in common, or none of the items is of one.
+        ValueError: If the two have no class in common, or none of the items is of one.
     """
 
-    def __init__(self, dataset: Any, classes: Sequence[str], *, channels: int | None = None) -> None:
+    def __init__(self, dataset: Labelled, classes: Sequence[str], *, channels: int | None = None) -> None:
         shared = {name: list(classes).index(name) for name in dataset.classes if name in classes}
         if not shared:
             raise ValueError(

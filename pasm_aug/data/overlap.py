@@ -1,8 +1,8 @@
-"""Images that stand in two splits, or twice in one, found by content."""
+"""Images that stand in two splits, or twice in one, found by content: all that compares splits is here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pasm_aug.core.image_content import content_key
+from pasm_aug.core.image_content import AnyImage, content_key
 from pasm_aug.data.base import ExpressionDataset, ExpressionSubset
 
 
@@ -19,8 +19,8 @@ class Overlaps:
     """Which images of some splits have the same pixels.
 
     Attributes:
-        keys: split → (N,) int64, equal for images with equal pixels.
-        labels: split → (N,) names of classes.
+        keys (mapping): split → (N,) int64, equal for images with equal pixels.
+        labels (mapping): split → (N,) names of classes.
     """
 
     keys: Mapping[str, np.ndarray]
@@ -32,7 +32,7 @@ class Overlaps:
 
     def also_in(self, split: str, other: str = "train") -> np.ndarray:
         """Sorted int64 indices of the images of ``split`` that also stand in ``other``."""
-        return np.flatnonzero(np.isin(self.keys[split], self.keys[other]))
+        return standing_in(self.keys[split], self.keys[other])
 
     def repeated(self, split: str) -> np.ndarray:
         """Sorted int64 indices of the images that stand in the same split before."""
@@ -76,18 +76,21 @@ def overlaps(splits: Mapping[str, ExpressionDataset]) -> Overlaps:
     ones.
 
     Args:
-        splits: name → data set.
+        splits (mapping): name → data set.
+
+    Returns:
+        Overlaps: what they share.
 
     Raises:
-        TypeError: a data set without ``image(index)``, ``labels`` and ``classes``.
-        ImageError: a file is no image.
+        TypeError: If a data set is no :class:`~pasm_aug.data.base.ExpressionDataset`.
+        ImageError: If a file is no image.
     """
     for name, dataset in splits.items():
         if not isinstance(dataset, ExpressionDataset):
             raise TypeError(f"splits[{name!r}] must be an ExpressionDataset, got {type(dataset).__name__}")
     return Overlaps(
         keys={
-            name: np.array([content_key(dataset.image(index)) for index in range(len(dataset))], dtype=np.int64)
+            name: content_keys(dataset.image(index) for index in range(len(dataset)))
             for name, dataset in splits.items()
         },
         labels={name: np.array(dataset.classes)[dataset.labels] for name, dataset in splits.items()},
@@ -97,8 +100,12 @@ def overlaps(splits: Mapping[str, ExpressionDataset]) -> Overlaps:
 def without(dataset: ExpressionDataset, indices: np.ndarray | Sequence[int]) -> ExpressionSubset:
     """The data set less the items at ``indices``.
 
+    Args:
+        dataset (ExpressionDataset): is not changed.
+        indices (ndarray or sequence of int): of the items that go, in any order.
+
     Raises:
-        IndexError: an index out of ``0 .. len(dataset) - 1``.
+        IndexError: If an index is out of ``0 .. len(dataset) - 1``.
     """
     dropped = np.asarray(indices, dtype=np.int64)
     wrong = dropped[(dropped < 0) | (dropped >= len(dataset))]
@@ -108,8 +115,20 @@ def without(dataset: ExpressionDataset, indices: np.ndarray | Sequence[int]) -> 
 
 
 def shared_images(dataset: Any, other: Any) -> np.ndarray:
-    """Sorted indices of the items of ``dataset`` whose image stands in ``other`` too, by content."""
-    own, others = (
-        np.array([content_key(data[i][0]) for i in range(len(data))], dtype=np.int64) for data in (dataset, other)
-    )
-    return np.flatnonzero(np.isin(own, others))
+    """Sorted int64 indices of the items of ``dataset`` whose image, as it comes, stands in ``other`` too.
+
+    Args:
+        dataset, other (Dataset): map-style, items (image, …).
+    """
+    own, others = (content_keys(data[index][0] for index in range(len(data))) for data in (dataset, other))
+    return standing_in(own, others)
+
+
+def content_keys(images: Iterable[AnyImage]) -> np.ndarray:
+    """(N,) int64, equal for images with equal pixels."""
+    return np.fromiter(map(content_key, images), dtype=np.int64)
+
+
+def standing_in(keys: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Sorted int64 indices of those of ``keys`` that are among ``others``."""
+    return np.flatnonzero(np.isin(keys, others))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pasm_aug.data import rafdb_subsets
-from pasm_aug.data.base import Transform, check_split
+from pasm_aug.data.base import Split, Transform, check_split
 from pasm_aug.data.folder import draw_split
 from pasm_aug.data.listed import (
     ListedImages,
@@ -42,28 +42,30 @@ class RAFDB(ListedImages):
     together, and "train" the rest.
 
     Args:
-        root: the folder.
-        split: "train", "val" or "test".
-        aligned: the aligned images (100×100) or the original photographs.
-        subset: of "test": "occlusion", "pose30" or "pose45" (Wang et al. 2020); images in the order of its list.
-        subset_list: that list, if it is not in ``root`` under its own name.
-        val_fraction: share of "val" in the official training images.
-        transform, target_transform: as in torchvision.
-        seed: of the draw.
+        root (str or ``pathlib.Path``): the folder.
+        split (str): ``"train"`` (default), ``"val"`` or ``"test"``.
+        aligned (bool): the aligned images (100×100, default) or the original photographs.
+        subset (str, optional): of "test": ``"occlusion"``, ``"pose30"`` or ``"pose45"`` (Wang et al. 2020); images in
+            the order of its list.
+        subset_list (str or ``pathlib.Path``, optional): that list, if it is not in ``root`` under its own name.
+        val_fraction (float): share of "val" in the official training images. Default: ``0.1``.
+        transform (callable, optional): applied to the PIL image.
+        target_transform (callable, optional): applied to the label.
+        seed (int): of the draw. Default: ``0``.
 
     Raises:
-        FileNotFoundError: no layout found, a list or images are missing.
-        ValueError: a malformed line or a wrong label (file and line are named), a subset of another split.
-        ImageError: (when an item is read) a file is no image.
+        FileNotFoundError: If no layout is found, or a list or images are missing.
+        ValueError: If a line is malformed or a label wrong (file and line are named), or for a subset of another split.
+        ImageError: (When an item is read) if a file is no image.
     """
 
     def __init__(
         self,
         root: str | Path,
-        split: str = "train",
+        split: Split = "train",
         *,
         aligned: bool = True,
-        subset: str | None = None,
+        subset: rafdb_subsets.Subset | None = None,
         subset_list: str | Path | None = None,
         val_fraction: float = 0.1,
         transform: Transform | None = None,

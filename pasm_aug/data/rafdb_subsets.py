@@ -6,12 +6,14 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from pasm_aug.data.tables import Place, read_lines
 
-LIST_NAMES = {
+Subset = Literal["occlusion", "pose30", "pose45"]
+LIST_NAMES: dict[Subset, tuple[str, ...]] = {
     "occlusion": ("rafdb_occlusion_list.txt", "occlusion_list.txt"),
     "pose30": ("val_raf_db_list.txt", "val_raf_db_list_30.txt", "val_raf_db_list_pose_30.txt"),
     "pose45": ("val_raf_db_list_45.txt", "val_raf_db_list_pose_45.txt"),
@@ -24,7 +26,7 @@ def stem(name: str) -> str:
     return re.sub(r"(_aligned)?(\.\w+)?$", "", name)
 
 
-def find_list(subset: str, folders: Sequence[Path]) -> Path:
+def find_list(subset: Subset, folders: Sequence[Path]) -> Path:
     """The list of a subset, in the first of ``folders`` that has it."""
     if subset not in LIST_NAMES:
         raise ValueError(f"subset must be one of {', '.join(LIST_NAMES)}, got {subset!r}")

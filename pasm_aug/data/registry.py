@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from pasm_aug.data.affectnet import AffectNet
-from pasm_aug.data.base import ExpressionDataset, Transform
+from pasm_aug.data.base import ExpressionDataset, Split, Transform
 from pasm_aug.data.ckplus import CKPlus
 from pasm_aug.data.fer2013 import FER2013
 from pasm_aug.data.ferplus import FERPlus
@@ -20,7 +20,7 @@ from pasm_aug.data.rafdb import RAFDB
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 
 
-def _synthetic(root: str | Path | None, split: str, *, size: int | None = None, **options: Any) -> ExpressionDataset:
+def _synthetic(root: str | Path | None, split: Split, *, size: int | None = None, **options: Any) -> ExpressionDataset:
     return SyntheticExpressions(split, size=48 if size is None else size, **options)
 
 
@@ -28,7 +28,7 @@ def _on_disk(
     dataset: Callable[..., ExpressionDataset],
     name: str,
     root: str | Path | None,
-    split: str,
+    split: Split,
     *,
     size: int | None = None,
     transform: Transform | None = None,
@@ -57,7 +57,7 @@ DATASETS: Mapping[str, Callable[..., ExpressionDataset]] = {
 def open_dataset(
     name: str,
     root: str | Path | None = None,
-    split: str = "train",
+    split: Split = "train",
     *,
     size: int | None = None,
     limit: int | None = None,
@@ -68,18 +68,21 @@ def open_dataset(
     """One split of a data set by name.
 
     Args:
-        name: a key of :data:`DATASETS`.
-        root: where it lies; the synthetic faces need none.
-        split: "train", "val" or "test".
-        size: side of the images in pixels: synthetic faces are drawn in it (48 by default), images from disk are
-            cut to a square and resized before ``transform`` (as they are by default).
-        limit: at most so many items, spread over all classes (seeded, the same for the same seed).
-        seed: of the drawn faces, of drawn splits and of ``limit``.
-        transform: applied to each image.
-        options: of the data set's class.
+        name (str): a key of :data:`DATASETS`.
+        root (str or ``pathlib.Path``, optional): where it lies; the synthetic faces need none.
+        split (str): ``"train"`` (default), ``"val"`` or ``"test"``.
+        size (int, optional): side of the images in pixels: synthetic faces are drawn in it (48 by default), images
+            from disk are cut to a square and resized before ``transform`` (as they are by default).
+        limit (int, optional): at most so many items, spread over all classes (seeded, the same for the same seed).
+        seed (int): of the drawn faces, of drawn splits and of ``limit``. Default: ``0``.
+        transform (callable, optional): applied to each image.
+        **options: of the data set's class.
+
+    Returns:
+        ExpressionDataset: items (image, label).
 
     Raises:
-        ValueError: an unknown name, a missing root, a size or limit below 1.
+        ValueError: If the name is unknown, the root missing, or size or limit below 1.
     """
     if name not in DATASETS:
         raise ValueError(f"name must be one of {', '.join(DATASETS)}, got {name!r}")

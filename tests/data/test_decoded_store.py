@@ -1,4 +1,4 @@
-"""Decoded images on disk: the same pixels, one file for one set of images, and none that is half of it."""
+"""Decoded images on disk: the same pixels, two files for one set of images, and none that is half of it."""
 
 import json
 import multiprocessing
@@ -15,12 +15,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from pasm_aug.core.image_content import content_key, dataset_digest, to_uint8_tensor
 from pasm_aug.data.base import ExpressionSubset
-from pasm_aug.data.decoded_format import DecodedError, write_content
+from pasm_aug.data.decoded_format import DecodedError, sidecar, write_content
 from pasm_aug.data.decoded_store import DecodedDataset, decoded, fingerprint_of
 from pasm_aug.data.files import ImageError
 from pasm_aug.data.folder import ExpressionFolder
@@ -49,6 +48,11 @@ class Slow(Shapes):
     def __getitem__(self, index):
         time.sleep(0.004)
         return super().__getitem__(index)
+
+
+def files_of(*found):
+    """The names of the files of decoded sets, sorted."""
+    return sorted(Path(file).name for each in found for file in (each.path, sidecar(each.path)))
 
 
 def noise(shape, seed=0):
@@ -94,7 +98,9 @@ def test_items_are_those_of_the_data_set(tmp_path, suffix, mode, channels, worke
     assert (found.classes, found.class_to_idx) == (memory.classes, memory.class_to_idx)
     assert found.source is dataset
     assert dataset_digest(found) == dataset_digest(dataset)
-    assert os.listdir(tmp_path / "out" / "deeper") == [f"train images-{fingerprint_of(dataset)}.safetensors"]
+    assert sorted(os.listdir(tmp_path / "out" / "deeper")) == [
+        f"train images-{fingerprint_of(dataset)}{suffix}" for suffix in (".json", ".npy")
+    ]
     for index in (11, -12):
         with pytest.raises(IndexError, match=f"got {index}"):
             found[index]
@@ -115,9 +121,8 @@ def test_any_images_and_labels_come_back(tmp_path_factory, data, count, height, 
     found = quiet(dataset, folder)
     assert_same_items(found, dataset)
     assert found.classes == []
-    columns = load_file(found.path)  # by the library's own reader
-    np.testing.assert_array_equal(columns["labels"], labels)
-    np.testing.assert_array_equal(columns["pixels"], torch.stack([image for image, _ in found]).numpy())
+    assert json.loads(sidecar(found.path).read_text())["labels"] == labels
+    np.testing.assert_array_equal(np.load(found.path), torch.stack([image for image, _ in found]).numpy())
 
 
 @pytest.mark.parametrize("first", [0, 3, 9])
@@ -129,7 +134,7 @@ def test_grey_images_among_colour_ones_get_three_equal_channels(tmp_path, first,
     for index, image in enumerate(images):
         assert torch.equal(found[index][0], to_uint8_tensor(image).expand(3, -1, -1))
         assert content_key(found[index][0]) == content_key(image)
-    assert len(os.listdir(tmp_path)) == 1
+    assert sorted(os.listdir(tmp_path)) == files_of(found)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -219,7 +224,7 @@ def test_a_changed_file_makes_another_and_leaves_the_old(tmp_path, change, subse
     second = quiet(part(), tmp_path / "out")
     assert first.path != second.path
     assert_same_items(second, part())
-    assert sorted(os.listdir(tmp_path / "out")) == sorted(os.path.basename(each.path) for each in (first, second))
+    assert sorted(os.listdir(tmp_path / "out")) == files_of(first, second)
 
 
 def test_what_the_fingerprint_depends_on(tmp_path):
@@ -241,19 +246,21 @@ def test_what_the_fingerprint_depends_on(tmp_path):
     assert fingerprint_of(SyntheticExpressions(length=40)) == fingerprints[7]
 
 
-def test_every_flipped_or_missing_byte_is_refused(tmp_path):
+@pytest.mark.parametrize("which", ["pixels", "sidecar"])
+def test_every_flipped_or_missing_byte_is_refused(tmp_path, which):
     dataset = Shapes(4)
-    path = Path(quiet(dataset, tmp_path).path)
+    pixels = Path(quiet(dataset, tmp_path).path)
+    path = pixels if which == "pixels" else sidecar(pixels)
     whole = path.read_bytes()
     rng = random.Random(0)
-    header = 8 + int.from_bytes(whole[:8], "little")
-    places = [*range(0, header, 3), header, *rng.sample(range(header, len(whole)), 80), len(whole) - 1]
+    header = len(whole) - 4 * 400 if which == "pixels" else len(whole)
+    places = [*range(header), *rng.choices(range(len(whole)), k=80), len(whole) - 1]
     corrupt = [whole[:place] + bytes([whole[place] ^ 1 << rng.randrange(8)]) + whole[place + 1 :] for place in places]
-    corrupt += [whole[:length] for length in (0, 1, 7, 8, 9, header - 1, header, header + 31, len(whole) - 1)]
+    corrupt += [whole[:length] for length in (0, 1, 7, 8, 9, header - 1, header // 2, len(whole) - 1)]
     corrupt += [whole + b"x", whole[:-1] + bytes([whole[-1] ^ 255]), b"\xff" * 64, bytes(len(whole))]
     for data in corrupt:
         path.write_bytes(data)
-        with pytest.raises(DecodedError, match=path.name):
+        with pytest.raises(DecodedError, match=path.stem):
             quiet(dataset, tmp_path)
     assert isinstance(DecodedError("x"), ValueError)
     path.write_bytes(whole)
@@ -263,35 +270,72 @@ def test_every_flipped_or_missing_byte_is_refused(tmp_path):
 def test_foreign_files_are_refused(tmp_path):
     dataset = Shapes(4)
     path = Path(quiet(dataset, tmp_path).path)
-    whole = path.read_bytes()
+    pixels, about = path.read_bytes(), json.loads(sidecar(path).read_text())
 
-    def refused(data, match):
-        path.write_bytes(data)
+    def refused(match):
         with pytest.raises(DecodedError, match=match):
             quiet(dataset, tmp_path)
 
-    length = int.from_bytes(whole[:8], "little")
     for key, value, match in (
         ("format", "pasm_aug positions", "not of format"),
-        ("version", "0", "not of format"),
-        ("fingerprint", 5, "header"),
-        ("classes", "{}", "header"),
-        ("more", "x", "header"),
+        ("version", 0, "not of format"),
+        ("fingerprint", 5, "lacks a fingerprint"),
+        ("classes", "{}", "lacks a fingerprint"),
+        ("classes", [1, 2, 3], "lacks a fingerprint"),
+        ("labels", None, "lacks a fingerprint"),
+        ("labels", [0, 1, 2, 0.5], "lacks a fingerprint"),
+        ("labels", [0, 1, 2], r"uint8 \(4, 1, 20, 20\), uint8 \(3, C, H, W\) wanted"),
+        ("labels", [0, 1, 2, 1], "checksum"),
+        ("checksum", None, "checksum"),
+        ("more", "x", "checksum"),
     ):
-        entries = json.loads(whole[8 : 8 + length])
-        entries["__metadata__"][key] = value
-        text = json.dumps(entries).encode()
-        refused(len(text).to_bytes(8, "little") + text + whole[8 + length :], match)
-    for shape in ([4, 1, 20], [4, 1, 20.0, 20], [-4, 1, -20, 20], [4, True, 20, 20], None):
-        entries = json.loads(whole[8 : 8 + length])
-        entries["pixels"]["shape"] = shape
-        text = json.dumps(entries).encode()
-        refused(len(text).to_bytes(8, "little") + text + whole[8 + length :], "header")
-    refused(Path(quiet(Shapes(5), tmp_path / "other").path).read_bytes(), "other images")
-    path.unlink()
+        sidecar(path).write_text(json.dumps(about | {key: value}))
+        refused(match)
+    sidecar(path).write_text("[]")
+    refused("object")
+    sidecar(path).write_text(json.dumps(about))
+    array = np.load(path)
+    for foreign in (array[:, 0], array.astype(np.int8), array.astype(np.float32), np.asfortranarray(array), array[:3]):
+        np.save(path, foreign)
+        refused("wanted")
+    np.save(path, array[..., ::-1])
+    refused("checksum")
+    np.save(path, np.array([dataset], dtype=object), allow_pickle=True)
+    refused("no file of decoded images")
+    other = quiet(Shapes(5), tmp_path / "other").path
+    path.write_bytes(Path(other).read_bytes())
+    sidecar(path).write_bytes(sidecar(other).read_bytes())
+    refused("other images")
+    path.write_bytes(pixels)
+    sidecar(path).write_text(json.dumps(about))
+    assert_same_items(DecodedDataset(path), dataset)
+
+
+@pytest.mark.parametrize("gone", ["pixels", "sidecar", "both"])
+def test_what_is_missing_is_made(tmp_path, gone):
+    dataset = Shapes(4)
+    path = Path(quiet(dataset, tmp_path).path)
+    for file in {"pixels": [path], "sidecar": [sidecar(path)], "both": [path, sidecar(path)]}[gone]:
+        file.unlink()
     with pytest.raises(DecodedError, match="cannot be read"):
         DecodedDataset(path)
     assert_same_items(quiet(dataset, tmp_path), dataset)
+    assert sorted(os.listdir(tmp_path)) == files_of(quiet(dataset, tmp_path))
+
+
+def test_the_pixels_are_whole_before_the_sidecar_is_there(tmp_path, monkeypatch):
+    moved, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda source, target: moved.append(str(target)) or replace(source, target))
+    path = quiet(Shapes(4), tmp_path).path
+    assert [file for file in moved if not Path(file).name.startswith(".")] == [path, str(sidecar(path))]
+
+
+def test_a_file_of_the_last_version_is_left_alone(tmp_path):
+    dataset = Shapes(4)
+    old = tmp_path / f"images-{fingerprint_of(dataset)}.safetensors"
+    old.write_bytes(b"as it was")
+    assert_same_items(quiet(dataset, tmp_path), dataset)
+    assert old.read_bytes() == b"as it was"
 
 
 def test_a_changed_pixel_is_seen_only_when_verified(tmp_path):
@@ -306,8 +350,9 @@ def test_a_changed_pixel_is_seen_only_when_verified(tmp_path):
 
 def test_kill_9_leaves_nothing_that_is_taken_for_whole(tmp_path):
     dataset, rng, whole, cut = Slow(40), random.Random(0), 0, 0
-    path = tmp_path / f"images-{fingerprint_of(dataset)}.safetensors"
-    temporary = path.with_name(f".{path.name}.tmp")
+    path = tmp_path / f"images-{fingerprint_of(dataset)}.npy"
+    temporary = path.with_name(f".{path.stem}.tmp.npy")
+    allowed = {file.name for file in (path, sidecar(path), temporary, sidecar(temporary))} | {f"{path.name}.lock"}
     for turn in range(5):
         if turn % 2:  # else what the last one left lies in the way
             temporary.unlink(missing_ok=True)
@@ -319,14 +364,15 @@ def test_kill_9_leaves_nothing_that_is_taken_for_whole(tmp_path):
         process.kill()
         process.join()
         cut += temporary.exists()
-        assert set(os.listdir(tmp_path)) <= {path.name, temporary.name, f"{path.name}.lock"}
-        if path.exists():
+        assert set(os.listdir(tmp_path)) <= allowed
+        if sidecar(path).exists():
             whole += 1
             assert_same_items(DecodedDataset(path), dataset)
             path.unlink()
+            sidecar(path).unlink()
     assert cut > 0
     assert_same_items(quiet(dataset, tmp_path), dataset)
-    assert os.listdir(tmp_path) == [path.name]
+    assert sorted(os.listdir(tmp_path)) == [sidecar(path).name, path.name]
 
 
 def _count(dataset, folder, results):
@@ -347,7 +393,7 @@ def test_processes_that_start_together_decode_once(tmp_path):
         process.join()
     assert sum(count >= 60 for count in counts) == 1
     assert set(keys) == {content_key(dataset[3][0])}
-    assert len(os.listdir(tmp_path)) == 1
+    assert sorted(os.listdir(tmp_path)) == files_of(DecodedDataset(next(tmp_path.glob("*.npy"))))
 
 
 def test_what_a_transform_writes_reaches_neither_file_nor_next_epoch(tmp_path):
@@ -367,7 +413,9 @@ def test_it_pickles_as_its_path(tmp_path):
     assert_same_items(copy, dataset)
     assert (copy.classes, copy.source) == (dataset.classes, None)
     np.testing.assert_array_equal(copy.labels, dataset.labels)
-    Path(found.path).write_bytes(Path(quiet(Shapes(3), tmp_path).path).read_bytes())
+    other = quiet(Shapes(3), tmp_path).path
+    for source, target in ((other, found.path), (sidecar(other), sidecar(found.path))):
+        Path(target).write_bytes(Path(source).read_bytes())
     with pytest.raises(DecodedError, match="other images"):
         pickle.loads(text)
 
@@ -415,3 +463,17 @@ def test_no_space_left_is_said_before_decoding(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="bytes are needed for decoded images, 100 are free"):
         quiet(dataset, tmp_path)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs a system that reserves space")
+def test_space_is_reserved_before_decoding(tmp_path):
+    """Else a disk that fills up meanwhile kills the process, which writes into a map, instead of raising."""
+    reserved = []
+
+    class Watching(Shapes):
+        def __getitem__(self, index):
+            reserved.extend(os.stat(file).st_blocks * 512 for file in tmp_path.glob(".*.tmp.npy"))
+            return torch.full((3, 200, 200), index, dtype=torch.uint8), 0
+
+    quiet(Watching(30), tmp_path)
+    assert min(reserved) >= 30 * 3 * 200 * 200

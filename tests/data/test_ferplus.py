@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from pasm_aug.data.ferplus import FERPlus
-from pasm_aug.data.ferplus_votes import ANSWERS, CLASSES, decide
+from pasm_aug.data.ferplus_votes import CHOICES, CLASSES, decide
 from pasm_aug.data.registry import open_dataset
 
 pytestmark = pytest.mark.filterwarnings("ignore:FER:UserWarning")
@@ -185,4 +185,4 @@ def test_missing_things_are_named(tmp_path):
     label.unlink()
     with pytest.raises(FileNotFoundError, match=r"FER2013Test has no label\.csv"):
         FERPlus(tmp_path, "test")
-    assert len(ANSWERS) == 10
+    assert len(CHOICES) == 10

@@ -1,1 +1,1 @@
-"""Photographs into faces: ``aligner`` finds and cuts them, ``folder`` does a tree of files, ``warp`` is the geometry."""
+"""Photographs into faces: ``aligner`` finds and cuts them, ``folder`` does a tree of files, ``warp`` is geometry."""

@@ -1,7 +1,8 @@
 """From a photograph to aligned faces: MTCNN finds them, a similarity brings their eyes, nose and mouth to a template.
 
 Detection: Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks" (2016), as
-facenet-pytorch ships it, with its weights. The geometry, and what coordinates mean, is in :mod:`pasm_aug.data.align.warp`.
+facenet-pytorch ships it, with its weights. The geometry, and what coordinates mean, is in
+:mod:`pasm_aug.data.align.warp`.
 """
 
 from __future__ import annotations
@@ -10,21 +11,26 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 
 from pasm_aug.data.align.warp import TEMPLATE, read_photograph, template, to_rgb, umeyama, warp
 
 __all__ = ["AlignedFace", "Face", "FaceAligner", "read_photograph", "template", "to_rgb", "umeyama", "warp"]
 
+Mode = Literal["similarity", "eyes", "crop"]
+Select = Literal["largest", "center", "all"]
+
 _SEEN_SIDE = 48  # what MTCNN's last network looks at; smaller images are enlarged to it
 _BORDER = 0.25  # added on each side where nothing was found: on tight crops (FER2013) half of the missed faces turn up
 _PIXELS = 2**22  # in one batch
 # MTCNN's last network looks again, thrice, at four views (degrees, zoom) of the face turned upright, each brought to
-# where that network expects faces; the means of its predictions are the landmarks. On eight faces turned by 40°, the first
-# landmarks are off by 11 px of 224 in the mean (34 at worst), these by 0.4 (1.4), against those of the face upright.
+# where that network expects faces; the means of its predictions are the landmarks. On eight faces turned by 40°, the
+# first landmarks are off by 11 px of 224 in the mean (34 at worst), these by 0.4 (1.4), against those of the face
+# upright.
 _LOOKS, _VIEWS = 3, [(turn, zoom) for turn in (-6, 6) for zoom in (0.93, 1.07)]
 _VIEW_TEMPLATE = (TEMPLATE - (12, 22)) * _SEEN_SIDE / 88
 
@@ -33,8 +39,11 @@ _VIEW_TEMPLATE = (TEMPLATE - (12, 22)) * _SEEN_SIDE / 88
 class Face:
     """A face found in an image; coordinates in pixels of that image, to 1/100.
 
-    ``box`` (left, top, right, bottom), may reach over the edge; ``landmarks`` (5, 2) float64: image-left eye,
-    image-right eye, nose, image-left and image-right corner of the mouth; ``probability`` in [0, 1].
+    Attributes:
+        box (tuple of float): (left, top, right, bottom), may lie over the edge.
+        landmarks (ndarray): (5, 2) float64: image-left eye, image-right eye, nose, image-left and image-right corner
+            of the mouth.
+        probability (float): in [0, 1].
     """
 
     box: tuple[float, float, float, float]
@@ -44,7 +53,11 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class AlignedFace(Face):
-    """A face and its aligned ``image`` (RGB, size × size); box and landmarks are those in the photograph."""
+    """A face and its aligned image; box and landmarks are those in the photograph.
+
+    Attributes:
+        image (PIL.Image): RGB, ``size`` × ``size``.
+    """
 
     image: Image.Image
 
@@ -54,27 +67,30 @@ class FaceAligner:
     """Find faces and bring them to one frame: ``aligner(photograph)`` → list of :class:`AlignedFace`.
 
     Args:
-        size: side of the aligned image in pixels.
-        margin: added on each side, as a share of the template (or, with ``mode="crop"``, of the squared box). ArcFace's
-            own crop, 0, cuts the chin; at the default chin and forehead are in, of an open mouth too.
-        mode: "similarity" fits all five landmarks; "eyes" turns the eye line level and scales by the eyes' distance;
-            "crop" cuts the detector's box, squared, without turning it.
-        select: the "largest" face, the one nearest to the "center", or "all", largest first.
-        fill: colour where the frame reaches over the photograph's edge, 0…255 or three of them.
-        device: of the detector; ``None`` is a GPU if there is one.
-        min_face_size: in pixels; the larger, the faster.
-        thresholds: of MTCNN's three networks, in [0, 1].
-        batch_size: equal-sized photographs in one forward pass, at most.
+        size (int): side of the aligned image in pixels. Default: ``224``.
+        margin (float): added on each side, as a share of the template (or, with ``mode="crop"``, of the squared box).
+            ArcFace's own crop, 0, cuts the chin; at the default, ``0.15``, chin and forehead are in, of an open mouth
+            too.
+        mode (str): ``"similarity"`` (default) fits all five landmarks; ``"eyes"`` turns the eye line level and scales
+            by the eyes' distance; ``"crop"`` cuts the detector's box, squared, without turning it.
+        select (str): the ``"largest"`` face (default), the one nearest to the ``"center"``, or ``"all"``, largest
+            first.
+        fill (int or tuple of int): colour where the frame reaches over the photograph's edge, 0…255 or three of them.
+            Default: ``0``.
+        device (str, optional): of the detector; ``None`` is a GPU if there is one.
+        min_face_size (int): in pixels; the larger, the faster. Default: ``20``.
+        thresholds (tuple of float): of MTCNN's three networks, in [0, 1]. Default: ``(0.6, 0.7, 0.7)``.
+        batch_size (int): equal-sized photographs in one forward pass, at most. Default: ``16``.
 
     Raises:
-        ValueError: an option off its range, by name.
+        ValueError: If an option is off its range, by name.
     """
 
     size: int = 224
     _: KW_ONLY
     margin: float = 0.15
-    mode: str = "similarity"
-    select: str = "largest"
+    mode: Mode = "similarity"
+    select: Select = "largest"
     fill: int | tuple[int, int, int] = 0
     device: str | None = None
     min_face_size: int = 20
@@ -86,8 +102,8 @@ class FaceAligner:
         for name, good, wanted in (
             ("size", 8 <= self.size <= 4096 and self.size == int(self.size), "whole, in 8…4096"),
             ("margin", 0 <= self.margin <= 2, "in [0, 2]"),
-            ("mode", self.mode in ("similarity", "eyes", "crop"), "similarity, eyes or crop"),
-            ("select", self.select in ("largest", "center", "all"), "largest, center or all"),
+            ("mode", self.mode in get_args(Mode), "similarity, eyes or crop"),
+            ("select", self.select in get_args(Select), "largest, center or all"),
             ("fill", len(fill) in (1, 3) and all(0 <= f <= 255 for f in fill), "a number in 0…255, or three of them"),
             ("min_face_size", self.min_face_size >= 12, "12 or more: MTCNN sees no smaller ones"),
             ("thresholds", len(self.thresholds) == 3 and all(0 <= t <= 1 for t in self.thresholds), "three in [0, 1]"),
@@ -112,7 +128,7 @@ class FaceAligner:
         return found
 
     def choose(self, faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
-        """Those of ``faces`` (largest first) that ``select`` asks for; ``size`` (width, height) of their image."""
+        """Those of ``faces`` (largest first) that ``select`` wants; ``size`` (width, height) of their image."""
         if self.select == "center":
             middle = np.array([*size, *size]) / 2
             faces = sorted(faces, key=lambda face: math.hypot(*(np.array(face.box) - middle).reshape(2, 2).sum(0)))
@@ -126,21 +142,25 @@ class FaceAligner:
         ]
 
     def align(
-        self, image: Image.Image, landmarks: Any, box: tuple[float, float, float, float] | None = None
+        self, image: Image.Image, landmarks: ArrayLike | None, box: tuple[float, float, float, float] | None = None
     ) -> Image.Image:
         """One face brought into the frame.
 
         Args:
-            image: the photograph, of any mode.
-            landmarks: (5, 2), as in :class:`Face`.
-            box: (left, top, right, bottom); ``mode="crop"`` needs it, the others do not.
+            image (PIL.Image): the photograph, of any mode.
+            landmarks (ndarray): (5, 2), as in :class:`Face`; ``mode="crop"`` needs none.
+            box (tuple of float, optional): (left, top, right, bottom); ``mode="crop"`` needs it, the others do not.
+
+        Returns:
+            PIL.Image: RGB, ``size`` × ``size``.
 
         Raises:
-            ValueError: landmarks of another shape, not finite or all in one place; no box where it is needed.
+            ValueError: If the landmarks have another shape, are not finite or all in one place; if a box that is
+                needed is missing.
         """
         return warp(to_rgb(image), self.matrix(landmarks, box), self.size, self.fill)
 
-    def matrix(self, landmarks: Any, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
+    def matrix(self, landmarks: ArrayLike | None, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
         """(2, 3) float64: photograph (x, y, 1) → frame (x, y), as :meth:`align` applies it."""
         if self.mode == "crop":
             if box is None:
@@ -151,7 +171,8 @@ class FaceAligner:
                 raise ValueError(f"box must be (left, top, right, bottom), left < right, top < bottom, got {box}")
             scale, centre = self.size / side, np.array([left + right, top + bottom]) / 2
             return np.column_stack([scale * np.eye(2), self.size / 2 - scale * centre])
-        points, target = np.asarray(landmarks, float), template(self.size, self.margin)
+        points = np.asarray(np.nan if landmarks is None else landmarks, float)
+        target = template(self.size, self.margin)
         if points.shape != (5, 2) or not np.isfinite(points).all():
             raise ValueError(f"landmarks must be five finite points (5, 2), got {points.tolist()}")
         if self.mode == "eyes":

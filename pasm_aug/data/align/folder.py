@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tqdm import tqdm
 
@@ -30,7 +30,9 @@ from pasm_aug.data.align.job import Job
 from pasm_aug.data.align.records import Records, Row
 from pasm_aug.data.files import list_images
 
-NO_FACE, FORMATS = ("keep", "skip", "error"), ("png", "jpg")
+NoFace = Literal["keep", "skip", "error"]
+Format = Literal["png", "jpg"]
+NO_FACE, FORMATS = get_args(NoFace), get_args(Format)
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def align_folder(
     dst: str | Path,
     aligner: FaceAligner | None = None,
     *,
-    no_face: str = "keep",
-    format: str = "png",
+    no_face: NoFace = "keep",
+    format: Format = "png",
     quality: int = 95,
     processes: int = 1,
     resume: bool = True,
@@ -80,26 +82,30 @@ def align_folder(
 
     ``dst`` gets ``align.json``, the options, and ``align.csv``, sorted by file, with a row for each image (with
     ``select="all"``, for each face): file, output, status (aligned | kept | skipped | unreadable), number of faces
-    found, box and landmarks in pixels of the photograph (see :mod:`pasm_aug.data.align`), probability. Files that differ in
-    their ending only (a.jpg, a.bmp) keep it: a.jpg.png, a.bmp.png.
+    found, box and landmarks in pixels of the photograph (see :mod:`pasm_aug.data.align.warp`), probability. Files that
+    differ in their ending only (a.jpg, a.bmp) keep it: a.jpg.png, a.bmp.png.
 
     Args:
-        src: folder of photographs; hidden files are left out.
-        dst: a new or empty folder, or one begun with the same options.
-        aligner: ``None`` has the default options. With ``select="all"`` outputs are named a_0, a_1, … in any case.
-        no_face: "keep" writes the centre square of an image without a face, "skip" writes nothing, "error" neither,
-            and raises when all others are done.
-        format: "png" or "jpg".
-        quality: of JPEG, 1…100.
-        processes: that share the work, each on one thread. A script that asks for several needs Python's usual
-            ``if __name__ == "__main__":``.
-        resume: ``False`` makes every image again, with other options if you like.
-        progress: show a bar.
+        src (str or ``pathlib.Path``): folder of photographs; hidden files are left out.
+        dst (str or ``pathlib.Path``): a new or empty folder, or an existing one made with the same options.
+        aligner (FaceAligner, optional): ``None`` has the default options. With ``select="all"`` outputs are named a_0,
+            a_1, … in any case.
+        no_face (str): ``"keep"`` (default) writes the centre square of an image without a face, ``"skip"`` writes
+            nothing, ``"error"`` neither, and raises when all others are done.
+        format (str): ``"png"`` (default) or ``"jpg"``.
+        quality (int): of JPEG, 1…100. Default: ``95``.
+        processes (int): that share the work, each on one thread. A script that starts several needs Python's usual
+            ``if __name__ == "__main__":``. Default: ``1``.
+        resume (bool): ``False`` makes every image again, with other options if you like. Default: ``True``.
+        progress (bool): show a bar. Default: ``True``.
+
+    Returns:
+        AlignSummary: how many images became what.
 
     Raises:
-        FileNotFoundError: no such folder, or no image in it.
-        ValueError: an option off its range; ``dst`` in ``src``, begun with other options, foreign, or in use; images
-            without a face with ``no_face="error"``.
+        FileNotFoundError: If there is no such folder, or no image in it.
+        ValueError: If an option is off its range; if ``dst`` lies in ``src``, was made with other options, is foreign
+            or in use; if images have no face and ``no_face="error"``.
     """
     for name, value, good, wanted in (
         ("no_face", no_face, no_face in NO_FACE, ", ".join(NO_FACE)),
@@ -124,13 +130,13 @@ def align_folder(
         raise ValueError(f"{dst} holds files but no align.json, so they are not ours: choose a new or empty folder")
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(FileLock(dst / ".align", doing="mined"))
+            stack.enter_context(FileLock(dst / ".align", doing="filled"))
         except LockedError as error:
             raise ValueError(f"{dst} is being filled by another process") from error
         records = Records(dst)
         if not resume:
             records.forget(list(records.rows))
-        _check_begun(dst, job.options(), resume)
+        _check_options(dst, job.options(), resume)
         todo = {
             file for file, name in names.items() if not job.done(file, name, records.rows.get(file), records.written)
         }
@@ -168,8 +174,8 @@ def output_names(files: Sequence[Path]) -> list[str]:
     return names
 
 
-def _check_begun(dst: Path, options: dict[str, Any], resume: bool) -> None:
-    """Compare the options with those that ``dst`` was begun with, or write them."""
+def _check_options(dst: Path, options: dict[str, Any], resume: bool) -> None:
+    """Compare the options with those that ``dst`` was made with, or write them."""
     path = dst / "align.json"
     old = read_json(path) if path.exists() else None
     if old is not None and resume:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from pasm_aug.data.base import SPLITS, ExpressionDataset, Transform, check_split
+from pasm_aug.data.base import SPLITS, ExpressionDataset, Split, Transform, check_split
 from pasm_aug.data.synthetic.description import PROTOTYPES, UNIT_FEATURES, Difficulty, Face, describe_face
 from pasm_aug.data.synthetic.drawing import paint_face
 from pasm_aug.data.synthetic.geometry import feature_boxes, is_covered
@@ -26,22 +26,29 @@ class SyntheticExpressions(ExpressionDataset):
     intensity, blends with a second expression, glasses, masks and hands; see ``Difficulty`` for the ranges.
 
     Args:
-        split: "train", "val" or "test": different faces.
-        size: side of the images in pixels, at least 24.
-        length: number of images (default: 1400, 700, 1400); a shorter set is the beginning of a longer one.
-        seed: of everything; non-negative.
-        label_noise: share of labels, in [0, 1], replaced by another class at random; the images stay.
-        difficulty: how hard the faces are to read.
-        transform, target_transform: as in torchvision.
+        split (str): ``"train"`` (default), ``"val"`` or ``"test"``: different faces.
+        size (int): side of the images in pixels, at least 24. Default: ``48``.
+        length (int, optional): number of images (default: 1400, 700, 1400); a shorter set is the beginning of a longer
+            one.
+        seed (int): of everything; non-negative. Default: ``0``.
+        label_noise (float): share of labels, in [0, 1], replaced by another class at random; the images stay.
+            Default: ``0``.
+        difficulty (Difficulty, optional): how hard the faces are to read.
+        transform (callable, optional): applied to the PIL image.
+        target_transform (callable, optional): applied to the label.
 
     Attributes:
-        labels: (N,) int64: 0 neutral, 1 anger, 2 disgust, 3 fear, 4 happiness, 5 sadness, 6 surprise; with noise.
-        shown: (N,) int64: the expressions that are drawn; balanced to within one image a class.
+        labels (ndarray): (N,) int64, with noise: 0 neutral, 1 anger, 2 disgust, 3 fear, 4 happiness, 5 sadness,
+            6 surprise.
+        shown (ndarray): (N,) int64: the expressions that are drawn; balanced to within one image a class.
+
+    Raises:
+        ValueError: If an option is off its range, by name.
     """
 
     def __init__(
         self,
-        split: str = "train",
+        split: Split = "train",
         *,
         size: int = 48,
         length: int | None = None,

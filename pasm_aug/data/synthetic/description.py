@@ -183,8 +183,8 @@ def _occluders(
     choice, glasses = rng.random(2)
     mask_colour, frame = _MASKS[rng.integers(len(_MASKS))], _LENS_FRAMES[rng.integers(len(_LENS_FRAMES))]
     side = 1.0 if rng.random() < 0.5 else -1.0
-    spots = ((0.0, 0.5), (side * 0.3, 0.46), (side * 0.42, 0.1), (side * 0.3, -0.14))
-    x, y = spots[rng.integers(len(spots))]
+    places = ((0.0, 0.5), (side * 0.3, 0.46), (side * 0.42, 0.1), (side * 0.3, -0.14))
+    x, y = places[rng.integers(len(places))]
     hand = (x + rng.normal(0, 0.04), y + rng.normal(0, 0.04), side * rng.uniform(-0.1, 0.7))
     masked = choice < knobs.mask_share
     covered = not masked and choice < knobs.mask_share + knobs.hand_share
