@@ -155,7 +155,8 @@ def save_model(folder: str | Path, model: nn.Module, info: dict[str, Any]) -> No
         folder (str or ``pathlib.Path``): is made if missing.
         model (nn.Module): is not changed.
         info (dict): what ``model.json`` says, as JSON holds it; the weights' sha256 is added. :func:`load_model` needs
-            ``architecture`` and ``classes``, and ``mean`` and ``std`` unless the architecture has its own preprocessing.
+            ``architecture`` and ``classes``, and ``mean`` and ``std`` unless the architecture has a preprocessing of
+            its own.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

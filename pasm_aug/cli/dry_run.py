@@ -135,7 +135,8 @@ def _try_train(args: argparse.Namespace, folder: Path) -> None:
 
 def _read(args: argparse.Namespace, names: tuple[Split, ...]) -> tuple[Pace, dict[str, Any], Amount, int]:
     """Open the splits as they will be and read one batch of each; also the bytes that all images will take."""
-    splits, counts, stored, pace = {}, {"test": 0}, 0, Pace(args.imports)
+    splits: dict[str, Any] = {}
+    counts, stored, pace = {"test": 0}, 0, Pace(args.imports)
     with _stage("reading the images"):
         for name in names:
             started = time.perf_counter()
