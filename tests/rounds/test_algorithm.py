@@ -7,7 +7,7 @@ import torch
 
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.models import load_model
-from pasm_aug.rounds.algorithm import run_rounds
+from pasm_aug.rounds.algorithm import iter_rounds, run_rounds
 from pasm_aug.rounds.results import RoundResult, best_round
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.training.evaluation import evaluate
@@ -25,7 +25,7 @@ OPTIONS = {
 
 
 def run(out, data=DATA, **options):
-    return list(run_rounds(own_net, data, out=out, **(OPTIONS | {"rounds": 2} | options)))
+    return run_rounds(own_net, data, out=out, **(OPTIONS | {"rounds": 2} | options))
 
 
 def weights(folder):
@@ -88,7 +88,7 @@ def test_the_test_split_is_read_only_after_the_run_has_stopped(tmp_path):
             assert Sealed.open
             return super().__getitem__(index)
 
-    steps = run_rounds(own_net, DATA | {"test": Sealed(30)}, out=tmp_path, rounds=1, **OPTIONS)
+    steps = iter_rounds(own_net, DATA | {"test": Sealed(30)}, out=tmp_path, rounds=1, **OPTIONS)
     assert [next(steps).test, next(steps).test] == [None, None]
     Sealed.open = True
     assert list(steps) == []
@@ -97,7 +97,7 @@ def test_the_test_split_is_read_only_after_the_run_has_stopped(tmp_path):
 @pytest.mark.parametrize("stop_after", [0, 1])
 def test_an_interrupted_run_goes_on_and_ends_bit_identical(tmp_path, stop_after):
     run(tmp_path / "whole")
-    steps = run_rounds(own_net, DATA, out=tmp_path / "cut", **(OPTIONS | {"rounds": 2}))
+    steps = iter_rounds(own_net, DATA, out=tmp_path / "cut", **(OPTIONS | {"rounds": 2}))
     for _ in range(stop_after + 1):
         next(steps)
     steps.close()
@@ -158,9 +158,9 @@ def test_mistakes_are_named_before_anything_is_trained(tmp_path, options, messag
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"p": 0.5}, "erase was"),
-        ({"epochs": 2}, "training was"),
-        ({"beta": 0.5}, "loss was"),
+        ({"p": 0.5}, "erasing.p was 1.0, now 0.5"),
+        ({"epochs": 2}, "training.epochs was 1, now 2"),
+        ({"beta": 0.5}, "loss.beta was 0.1, now 0.5"),
         ({"seed": 1}, "seed was"),
     ],
 )
@@ -172,7 +172,7 @@ def test_rounds_of_other_options_are_not_gone_on_with(tmp_path, options, message
 
 def test_rounds_of_other_data_are_not_gone_on_with(tmp_path):
     run(tmp_path, rounds=0)
-    with pytest.raises(ValueError, match="data was"):
+    with pytest.raises(ValueError, match="data.train was"):
         run(tmp_path, data=DATA | {"train": Shapes(60, seed=7)})
 
 

@@ -44,7 +44,7 @@ def contents(folder):
 
 
 def run(out, **options):
-    return list(run_rounds(tiny_net, DATA, out=out, search=PointSearch(budget=12), **(OPTIONS | options)))
+    return run_rounds(tiny_net, DATA, out=out, search=PointSearch(budget=12), **(OPTIONS | options))
 
 
 def weights(folder):
@@ -99,7 +99,7 @@ def test_the_command_goes_on_with_its_folder_and_reports_it(tmp_path, no_step, c
     out = copied("command", tmp_path)
     assert main([*COMMAND, "--out", str(out)]) == 0
     assert "going on with the run" in capsys.readouterr().out
-    table = [line for line in (HERE / "command" / "rounds.csv").read_text().splitlines()]
+    table = (HERE / "command" / "rounds.csv").read_text().splitlines()
     assert (out / "rounds.csv").read_text().splitlines() == table
     assert main(["run", "--options", str(out / "run.yaml"), "--out", str(out)]) == 0
     assert main([*COMMAND, "--epochs", "3", "--out", str(out)]) == 2
