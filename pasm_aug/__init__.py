@@ -41,7 +41,9 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from pasm_aug.models import build_model as build_model
     from pasm_aug.models import load_model as load_model
     from pasm_aug.models import save_model as save_model
+    from pasm_aug.rounds.algorithm import iter_rounds as iter_rounds
     from pasm_aug.rounds.algorithm import run_rounds as run_rounds
+    from pasm_aug.rounds.options import RoundOptions as RoundOptions
     from pasm_aug.search.evolution import DifferentialEvolution as DifferentialEvolution
     from pasm_aug.search.mine import mine_positions as mine_positions
     from pasm_aug.search.point_search import PointSearch as PointSearch
@@ -75,7 +77,8 @@ else:
             "training.losses": "distillation_loss",
             "training.trainer": "train",
             "training.evaluation": "evaluate",
-            "rounds.algorithm": "run_rounds",
+            "rounds.algorithm": "iter_rounds run_rounds",
+            "rounds.options": "RoundOptions",
             "models": "build_model load_model save_model",
             "data.align.aligner": "FaceAligner",
             "data.fer2013": "FER2013",

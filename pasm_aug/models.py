@@ -199,7 +199,25 @@ def load_weights(model: nn.Module, path: Path, *, strict: bool = True) -> None:
 
     With ``strict=False`` a tensor of another shape (a classifier of other classes, say) keeps its initial value.
     """
-    file = path / "model.safetensors" if path.is_dir() else path
+    state, file = read_weights(path), _weights_file(path)
+    own = model.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    if (strict and (fitting.keys() != own.keys() or fitting.keys() != state.keys())) or not fitting:
+        differing = sorted((own.keys() ^ state.keys()) | (own.keys() & state.keys()) - fitting.keys())
+        raise ValueError(
+            f"{file} does not fit the {type(model).__name__}: {len(differing)} tensors differ in name or shape "
+            f"(first: {differing[:3]})"
+        )
+    model.load_state_dict(fitting, strict=False)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of what :func:`load_weights` reads.
+
+    Raises:
+        ValueError: it cannot be read, or is damaged.
+    """
+    file = _weights_file(path)
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -217,13 +235,8 @@ def load_weights(model: nn.Module, path: Path, *, strict: bool = True) -> None:
         raise ValueError(
             f"{file} is not a plain file of tensors (it is never unpickled): {type(error).__name__}"
         ) from error
-    state = state.get("state_dict", state)
-    own = model.state_dict()
-    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    if (strict and (fitting.keys() != own.keys() or fitting.keys() != state.keys())) or not fitting:
-        differing = sorted((own.keys() ^ state.keys()) | (own.keys() & state.keys()) - fitting.keys())
-        raise ValueError(
-            f"{file} does not fit the {type(model).__name__}: {len(differing)} tensors differ in name or shape "
-            f"(first: {differing[:3]})"
-        )
-    model.load_state_dict(fitting, strict=False)
+    return state.get("state_dict", state)
+
+
+def _weights_file(path: Path) -> Path:
+    return path / "model.safetensors" if path.is_dir() else path

@@ -5,13 +5,31 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pasm_aug.cli.opening import data_options, say
-from pasm_aug.core.files import save_image, write_json
-from pasm_aug.data.inspection import check_data, contact_sheet
+from pasm_aug.cli.options.groups import DATA
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """The options of ``pasm-aug check``."""
+    parser.add_argument(
+        "--data",
+        choices=tuple(DATA),
+        default="folder",
+        help="; ".join(f"{name}: {text}" for name, text in DATA.items()),
+    )
+    parser.add_argument("--root", metavar="DIR", type=Path, help="where the data set lies (not for synthetic)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="for check.json and contact-sheet.png (default: runs/check-DATA)"
+    )
+    parser.add_argument("--no-read", action="store_true", help="count only, read no image")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def check(args: argparse.Namespace) -> None:
     """Open every split, read every image, print what was found and write it down with a contact sheet."""
+    from pasm_aug.cli.opening import data_options, say  # these load torch: not for --help
+    from pasm_aug.core.files import save_image, write_json
+    from pasm_aug.data.inspection import check_data, contact_sheet
+
     found, splits = check_data(
         args.data, args.root, read=not args.no_read, progress=not args.quiet, **data_options(args)
     )

@@ -23,7 +23,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 from torch.utils.data import Subset
 
-from pasm_aug.cli import run as job
+from pasm_aug.cli import job
 from pasm_aug.cli.estimate import (
     Amount,
     Pace,
@@ -33,9 +33,12 @@ from pasm_aug.cli.estimate import (
     seconds_of_train,
     sure_rounds,
 )
-from pasm_aug.cli.opening import IN_MEMORY, data_options, open_model, say
-from pasm_aug.cli.train import check_train, fit
+from pasm_aug.cli.finish import finish
+from pasm_aug.cli.fit import check_train, fit
+from pasm_aug.cli.opening import IN_MEMORY, data_options, model_factory, open_model, say
+from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.core.image_content import same_channels, to_uint8_tensor
+from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
 from pasm_aug.data.base import Split
 from pasm_aug.data.in_memory import InMemory
@@ -66,27 +69,27 @@ def dry_run(args: argparse.Namespace) -> None:
 
 def _try_run(args: argparse.Namespace, folder: Path) -> None:
     names = job.check_run(args)
-    config = job.config_of(args)
-    job.check_config(args.out, config)
+    config = config_of(args)
+    check_config(args.out, config)
     pace, splits, amount, stored = _read(args, ("train", "val", "test"))
     rounds = min(1, sure_rounds(args))
     with _stage("making the network"):
         options = job.round_options(args, splits["train"])
-    search, share = _affordable(options["search"], tuple(to_uint8_tensor(splits["train"][0][0]).shape))
-    training = {"epochs": EPOCHS, "lr": args.teacher_lr}
-    options |= {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "rounds": rounds, "search": search}
-    options |= {"teacher_training": training, "progress": False}
-    results, arms = job.run_arms(names, splits, folder, options), {}
+    search, share = _affordable(options.point_search, tuple(to_uint8_tensor(splits["train"][0][0]).shape))
+    quick: dict[str, Any] = {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "rounds": rounds}
+    quick |= {"search": search, "progress": False, "teacher_training": {"epochs": EPOCHS, "lr": args.teacher_lr}}
+    model, arms = model_factory(args, len(splits["train"].classes)), {}
+    results = job.run_arms(names, model, splits, folder, replaced(options, **quick))
     with _stage("first teacher"):
         arms[names[0]] = [result for _, result in islice(results, 1)]
-        teacher = load_model(folder / "round-0", model=options["model"]())
+        teacher = load_model(folder / "round-0", model=model())
     with _stage("scoring"):
         pace.start, pace.score = _seconds_of_scoring(teacher, splits["val"], args)
     if not args.teacher:
         pace.step["teacher"] = _seconds_of_step(_rows(folder / "round-0"), splits, args, pace)
     if set(names) & set(MINED):
         with _stage("search"):
-            _warm_up(search, options["miner"] or teacher, splits["train"])
+            _warm_up(search, options.miner or teacher, splits["train"])
     queries = 0.0
     for arm in names:
         with _stage(f"round of {AUGMENTS[arm]}"):
@@ -103,7 +106,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
     started = time.perf_counter()
     with _stage("report"), contextlib.redirect_stdout(io.StringIO()):
         if process_state().is_main_process:
-            job.finish(folder, arms, splits["train"], config, {})
+            finish(folder, arms, splits["train"], config, {})
     pace.report = time.perf_counter() - started
     seconds = seconds_of_run(args, names, pace, amount)
     number = sure_rounds(args)
@@ -136,7 +139,7 @@ def _try_train(args: argparse.Namespace, folder: Path) -> None:
 def _read(args: argparse.Namespace, names: tuple[Split, ...]) -> tuple[Pace, dict[str, Any], Amount, int]:
     """Open the splits as they will be and read one batch of each; also the bytes that all images will take."""
     splits: dict[str, Any] = {}
-    counts, stored, pace = {"test": 0}, 0, Pace(args.imports)
+    counts, stored, pace = {"test": 0}, 0, Pace(time.perf_counter() - args.started)
     with _stage("reading the images"):
         for name in names:
             started = time.perf_counter()

@@ -14,19 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pasm_aug.cli.align import add_align
+from pasm_aug.cli.check import add_check
 from pasm_aug.cli.environment import Terminated, deterministic, ended_by_sigterm, recorded, warnings_in_one_line
+from pasm_aug.cli.evaluate import add_evaluate
+from pasm_aug.cli.mine import add_mine
 from pasm_aug.cli.options.file import read_options, set_options
-from pasm_aug.cli.options.groups import (
-    DATA,
-    PAPER,
-    HelpFormatter,
-    add_data,
-    add_machine,
-    add_mask_size,
-    add_search,
-    add_subset,
-)
-from pasm_aug.cli.options.run import add_run, add_train
+from pasm_aug.cli.options.groups import PAPER, HelpFormatter
+from pasm_aug.cli.predict import add_predict
+from pasm_aug.cli.report import add_report
+from pasm_aug.cli.run import add_run
+from pasm_aug.cli.train import add_train
 
 EXAMPLES = """examples:
   pasm-aug run                                                the whole method on drawn faces, 3 to 5 minutes
@@ -62,78 +59,6 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         add(commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter, allow_abbrev=False))
     return parser
-
-
-def add_mine(parser: argparse.ArgumentParser) -> None:
-    add_data(parser, split="train")
-    group = parser.add_argument_group("mining")
-    group.add_argument("--teacher", metavar="DIR", type=Path, required=True, help="folder of the trained network")
-    group.add_argument(
-        "--out", metavar="FILE", type=Path, required=True, help="cache to write; an interrupted one goes on"
-    )
-    group.add_argument("--points", metavar="K", type=int, default=1, help="places for each image")
-    group.add_argument("--query-batch", metavar="B", type=int, help="images a forward (default: automatic)")
-    group.add_argument("--no-resume", action="store_true", help="start anew, whatever lies there")
-    add_mask_size(add_search(parser))
-    add_machine(parser)
-
-
-def add_evaluate(parser: argparse.ArgumentParser) -> None:
-    add_data(parser, split="test")
-    group = parser.add_argument_group("evaluation")
-    group.add_argument("--checkpoint", metavar="DIR", type=Path, required=True, help="folder of the trained network")
-    add_subset(group)
-    group.add_argument(
-        "--no-overlap",
-        action="store_true",
-        help="do not look for images that stand in the training split too (it has to be read for that)",
-    )
-    group.add_argument("--json", metavar="FILE", type=Path, help="write the scores there as well")
-    group.add_argument("--out", metavar="DIR", type=Path, help="write scores.json and confusion.png there as well")
-    add_machine(parser)
-
-
-def add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", metavar="IMAGE|DIR", type=Path, help="an image, or a folder of them")
-    parser.add_argument("--checkpoint", metavar="DIR", type=Path, required=True, help="folder of the trained network")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="write predictions.csv and marked images there")
-    parser.add_argument(
-        "--no-align", action="store_true", help="the images are faces already, as the network was trained on"
-    )
-    parser.add_argument("--select", choices=("largest", "center", "all"), default="all", help="which faces of an image")
-    parser.add_argument(
-        "--no-face", choices=("keep", "skip"), default="keep", help="classify an image without a face whole, or not"
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
-def add_check(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        choices=tuple(DATA),
-        default="folder",
-        help="; ".join(f"{name}: {text}" for name, text in DATA.items()),
-    )
-    parser.add_argument("--root", metavar="DIR", type=Path, help="where the data set lies (not for synthetic)")
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="for check.json and contact-sheet.png (default: runs/check-DATA)"
-    )
-    parser.add_argument("--no-read", action="store_true", help="count only, read no image")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
-def add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "runs", metavar="DIR", type=Path, nargs="+", help="a run folder; several are compared side by side"
-    )
-    parser.add_argument(
-        "--out",
-        dest="page",
-        metavar="FILE",
-        type=Path,
-        help="the page to write (default: report.html in DIR; of several, comparison.html beside the first)",
-    )
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -177,13 +102,12 @@ def _run(words: Sequence[str]) -> int:
         return _mistake(error)
     if getattr(args, "device", None) == "auto":
         args.device = None
-    started = time.perf_counter()
+    args.started = time.perf_counter()
     module = "dry_run" if getattr(args, "dry_run", False) else args.command
     work = getattr(importlib.import_module(f"pasm_aug.cli.{module}"), module)  # loads torch: not for --help
     from pasm_aug.core.processes import process_state
     from pasm_aug.training.guards import DivergedError, OutOfMemoryError
 
-    args.imports = time.perf_counter() - started
     try:
         with deterministic(getattr(args, "deterministic", False)):
             process_state(getattr(args, "device", None))

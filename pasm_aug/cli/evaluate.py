@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import argparse
 import functools
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from torch.utils.data import Subset
+from pasm_aug.cli.options.groups import add_data, add_machine, add_subset
 
-from pasm_aug.cli.opening import (
-    also_in_training,
-    open_any_model,
-    open_split,
-    say,
-    trained_size,
-)
-from pasm_aug.core.files import write_atomic, write_json
-from pasm_aug.core.processes import process_state
-from pasm_aug.data.mapped_labels import MappedLabels
-from pasm_aug.report.figures import confusion_figure
-from pasm_aug.training import evaluation
-from pasm_aug.training.evaluation import Metrics, less
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pasm_aug.training.evaluation import Metrics
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """The options of ``pasm-aug evaluate``."""
+    add_data(parser, split="test")
+    group = parser.add_argument_group("evaluation")
+    group.add_argument("--checkpoint", metavar="DIR", type=Path, required=True, help="folder of the trained network")
+    add_subset(group)
+    group.add_argument(
+        "--no-overlap",
+        action="store_true",
+        help="do not look for images that stand in the training split too (it has to be read for that)",
+    )
+    group.add_argument("--json", metavar="FILE", type=Path, help="write the scores there as well")
+    group.add_argument("--out", metavar="DIR", type=Path, help="write scores.json and confusion.png there as well")
+    add_machine(parser)
 
 
 def evaluate(args: argparse.Namespace) -> None:
     """Score a network on data whose classes it shares by name; with and without images that it was trained on."""
+    import numpy as np
+    from torch.utils.data import Subset
+
+    from pasm_aug.cli.opening import open_any_model, open_split, say, trained_size  # these load torch: not for --help
+    from pasm_aug.core.files import write_atomic, write_json
+    from pasm_aug.core.processes import process_state
+    from pasm_aug.data.mapped_labels import MappedLabels
+    from pasm_aug.report.figures import confusion_figure
+    from pasm_aug.training import evaluation
+
     args.image_size = args.image_size or trained_size(args.checkpoint)
     model, info = open_any_model(args.checkpoint)
     known = MappedLabels(open_split(args, args.split), info["classes"], channels=info.get("channels"))
@@ -38,7 +55,7 @@ def evaluate(args: argparse.Namespace) -> None:
     results: dict[str, Any] = scores.asdict() | {"mean_per_class": scores.mean_per_class, "left_out": known.dropped}
     if args.split in ("val", "test") and args.data != "synthetic" and not args.no_overlap:
         both = np.isin(known.indices, seen_in_training(args))
-        without = less(scores, score(Subset(known, np.flatnonzero(both)))) if both.any() else scores  # type: ignore[arg-type]
+        without = evaluation.less(scores, score(Subset(known, np.flatnonzero(both)))) if both.any() else scores  # type: ignore[arg-type]
         results["without_overlap"] = without and without.asdict() | {"mean_per_class": without.mean_per_class}
         if both.any():
             rest = "nothing" if without is None else in_words(without)
@@ -58,6 +75,10 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def seen_in_training(args: argparse.Namespace) -> np.ndarray:
     """:func:`~pasm_aug.cli.opening.also_in_training`; where training cannot be opened, none, and a word about it."""
+    import numpy as np
+
+    from pasm_aug.cli.opening import also_in_training, say
+
     try:
         return also_in_training(args)
     except (FileNotFoundError, ValueError) as error:

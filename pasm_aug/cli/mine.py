@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from pasm_aug.cli.opening import (
-    open_model,
-    open_split,
-    say,
-    trained_size,
-)
-from pasm_aug.search.mine import mine_positions
-from pasm_aug.search.point_search import PointSearch
+from pasm_aug.cli.options.fields import add_fields
+from pasm_aug.cli.options.groups import add_data, add_machine, add_search
+from pasm_aug.rounds.options import Erasing
+
+
+def add_mine(parser: argparse.ArgumentParser) -> None:
+    """The options of ``pasm-aug mine``."""
+    add_data(parser, split="train")
+    group = parser.add_argument_group("mining")
+    group.add_argument("--teacher", metavar="DIR", type=Path, required=True, help="folder of the trained network")
+    group.add_argument(
+        "--out", metavar="FILE", type=Path, required=True, help="cache to write; an interrupted one goes on"
+    )
+    group.add_argument("--points", metavar="K", type=int, default=1, help="points for each image")
+    group.add_argument("--query-batch", metavar="B", type=int, help="images a forward (default: automatic)")
+    group.add_argument("--no-resume", action="store_true", help="start anew, whatever lies there")
+    add_fields(add_search(parser), Erasing, "erasing", only="size")
+    add_machine(parser)
 
 
 def mine(args: argparse.Namespace) -> None:
     """Search a split into a cache file."""
+    from pasm_aug.cli.opening import open_model, open_split, say, trained_size  # these load torch: not for --help
+    from pasm_aug.search.mine import mine_positions
+    from pasm_aug.search.point_search import PointSearch
+
     args.image_size = args.image_size or trained_size(args.teacher)
     dataset = open_split(args, args.split)
     teacher = open_model(args.teacher, dataset.classes, "--teacher")

@@ -5,19 +5,35 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tqdm import tqdm
 
-from pasm_aug.cli.opening import open_any_model, say
-from pasm_aug.core.files import save_image, write_atomic
-from pasm_aug.core.processes import process_state
-from pasm_aug.data.align.aligner import FaceAligner
-from pasm_aug.data.files import ImageError
-from pasm_aug.training.prediction import Prediction, annotated, images_of, in_words, table
-from pasm_aug.training.prediction import predict as predict_images
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    """The options of ``pasm-aug predict``."""
+    parser.add_argument("images", metavar="IMAGE|DIR", type=Path, help="an image, or a folder of them")
+    parser.add_argument("--checkpoint", metavar="DIR", type=Path, required=True, help="folder of the trained network")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="write predictions.csv and marked images there")
+    parser.add_argument(
+        "--no-align", action="store_true", help="the images are faces already, as the network was trained on"
+    )
+    parser.add_argument("--select", choices=("largest", "center", "all"), default="all", help="which faces of an image")
+    parser.add_argument(
+        "--no-face", choices=("keep", "skip"), default="keep", help="classify an image without a face whole, or not"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def predict(args: argparse.Namespace) -> None:
     """Find, align and classify the faces of photographs; print, and with --out write a table and marked images."""
+    from tqdm import tqdm
+
+    from pasm_aug.cli.opening import open_any_model, say  # these load torch: not for --help
+    from pasm_aug.core.files import save_image, write_atomic
+    from pasm_aug.core.processes import process_state
+    from pasm_aug.data.align.aligner import FaceAligner
+    from pasm_aug.data.files import ImageError
+    from pasm_aug.training.prediction import Prediction, annotated, images_of, in_words, table
+    from pasm_aug.training.prediction import predict as predict_images
+
     files = images_of(args.images)
     if args.out and args.images.is_dir() and args.out.resolve().is_relative_to(args.images.resolve()):
         raise ValueError(f"--out must lie outside of {args.images}, whose images are read, got {args.out}")

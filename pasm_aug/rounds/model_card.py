@@ -18,11 +18,10 @@ from pasm_aug.rounds.results import RoundResult
 from pasm_aug.training.evaluation import Metrics
 
 MISTAKES = 5  # the most frequent ones are told
-PARTS = {"loss": ("alpha", "beta", "label smoothing", "class weights"), "points": ("of so many rounds", "refresh")}
 SPLITS = {"train": "training", "val": "validation", "test": "test", "apart": "test, without images also in training"}
 
 USE = (
-    "It classifies images like those it was trained on: {size}, one of {count} classes each. It always predictions with "
+    "It classifies images like those it was trained on: {size}, one of {count} classes each. It always predicts "
     "one of these classes, also for an image that shows none of them, and its probabilities are not calibrated. "
     "Accuracy on images from elsewhere is usually lower: score it there first (`pasm-aug evaluate`)."
 )
@@ -212,10 +211,8 @@ def _training(result: RoundResult, options: Mapping[str, Any]) -> str:
     for key, value in options.items():
         if key == "data" or value in (None, {}, ""):
             continue
-        if key in PARTS and isinstance(value, list):
-            value = dict(zip(PARTS[key], value, strict=False))
         if isinstance(value, Mapping):
-            value = ", ".join(f"{k} {v}" for k, v in value.items() if v is not None)
+            value = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in value.items() if v is not None)
         lines.append(f"- {key.replace('_', ' ')}: {value}")
     return "\n".join(lines) or "Nothing was written down."
 

@@ -1,4 +1,4 @@
-"""What a folder of rounds was begun with: compared before it goes on, and before another run shares its points."""
+"""What an existing run was made with: compared before it goes on, and before another run shares its points."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from typing import Any
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
 from pasm_aug.core.files import read_json, write_json
+from pasm_aug.core.options import identity
 from pasm_aug.core.processes import process_state
+from pasm_aug.core.recorded_options import refuse
+from pasm_aug.rounds.arms import make_erase
 from pasm_aug.rounds.results import RoundResult
-
-
-def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that change a result and can be compared; functions have no identity that outlives the process."""
-    elsewhere = ("device", "checkpoint_seconds")
-    kept = (k for k, v in options.items() if k not in elsewhere and isinstance(v, int | float | str | list | tuple))
-    return {k: options[k] for k in kept}
+from pasm_aug.training.options import TrainingOptions
 
 
 def shared_positions(teacher: Any, out: Path) -> PositionCache | None:
-    """The points that another run mined in its first round with the same teacher, data and search."""
+    """The points that another run mined in its first round with the same teacher, data and search, and no miner."""
     if not isinstance(teacher, RoundResult):
         return None
     other = Path(teacher.folder).parent
@@ -31,7 +28,8 @@ def shared_positions(teacher: Any, out: Path) -> PositionCache | None:
     if other == out or not theirs.exists():
         return None
     old, new = (read_json(run / "options.json") for run in (other, out))
-    return PositionCache.open(theirs) if all(old[k] == new[k] for k in ("search", "seed", "data")) else None
+    same = not old.get("miner") and all(old[k] == new[k] for k in ("search", "seed", "data"))
+    return PositionCache.open(theirs) if same else None
 
 
 def check_folder(out: Path) -> None:
@@ -51,21 +49,41 @@ def check_folder(out: Path) -> None:
             raise ValueError(f"{out / name} is damaged: it is not what {CHECKSUMS} says; put it back from a copy")
 
 
-def check_begun(out: Path, options: dict[str, Any]) -> None:
+def check_options(out: Path, options: dict[str, Any]) -> None:
     """Write what the rounds in ``out`` depend on to ``options.json``, or compare it with what is there.
 
     Raises:
         ValueError: ``out`` holds rounds of other options or data; the message names what differs.
     """
     file, options = out / "options.json", json.loads(json.dumps(options))
-    if file.exists():
-        old = read_json(file)
-        differing = [f"{k} was {old.get(k)}, now {options.get(k)}" for k in options if old.get(k) != options.get(k)]
-        if differing:
-            raise ValueError(
-                f"{out} holds rounds of other options or data ({'; '.join(differing)}): choose another folder"
-            )
-    elif process_state().is_main_process:
+    recorded = read_json(file) if file.exists() else None
+    if recorded:
+        refuse(
+            translated(recorded, options),
+            options,
+            f"{out} holds rounds of other options or data ({{differing}}): choose another folder",
+        )
+    if recorded != options and process_state().is_main_process:
         out.mkdir(parents=True, exist_ok=True)
         with resealed(out):
             write_json(file, options)
+
+
+def translated(recorded: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What version 0.1 recorded, in the form of today; ``recorded`` itself where it has that form.
+
+    Args:
+        options: of today's call, to fill in what was not recorded.
+    """
+    if "erase" not in recorded:
+        return dict(recorded)
+    new = {name: recorded[name] for name in recorded.keys() & options.keys()}
+    erasing = options["erasing"]
+    if recorded["erase"] != repr(make_erase(recorded["augment"], None, **erasing)):
+        new["erasing"] = recorded["erase"]
+    loss = ("alpha", "beta", "label_smoothing", "class_weights")
+    new["loss"] = dict(zip(loss, recorded["loss"], strict=False))
+    new |= dict(zip(("keep_points", "refresh"), recorded["points"], strict=False))
+    functions = {name: options["training"][name] for name in ("optimizer", "scheduler", "preprocess")}
+    new["training"] = identity(TrainingOptions()) | functions | recorded["training"]  # defaults were not recorded
+    return new

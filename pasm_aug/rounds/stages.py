@@ -25,10 +25,10 @@ from pasm_aug.data.overlap import shared_images
 from pasm_aug.models import load_model
 from pasm_aug.rounds.arms import MINED, arm_positions, make_erase
 from pasm_aug.rounds.folder import read_round, rewrite_round, write_round
+from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.rounds.resume import shared_positions
 from pasm_aug.search.mine import mine_positions
-from pasm_aug.search.point_search import PointSearch
 from pasm_aug.training.balance import class_weights, labels_of
 from pasm_aug.training.evaluation import count_outputs, evaluate, less
 from pasm_aug.training.guards import DivergedError
@@ -41,67 +41,48 @@ from pasm_aug.transforms.paired_view import PairedView
 
 @dataclass(frozen=True)
 class Stages:
-    """What the stages of one arm have in common; see :func:`~pasm_aug.rounds.algorithm.run_rounds` for the options.
-
-    Attributes:
-        erasing: ``p``, ``size`` and ``value`` of the arm's transform.
-        training, teacher_training: options of :func:`~pasm_aug.training.trainer.train`.
-    """
+    """The stages of one arm; see :func:`~pasm_aug.rounds.algorithm.run_rounds`."""
 
     model: Callable[[], nn.Module]
     splits: Mapping[str, Dataset]
     out: Path
-    teacher: Any
-    miner: nn.Module | None
-    search: PointSearch
-    augment: str
-    erasing: Mapping[str, Any]
-    alpha: float
-    beta: float
-    label_smoothing: float
-    class_weights: str | None
-    student: str
-    geometry: nn.Module | None
-    keep_points: int
-    refresh: float
-    training: Mapping[str, Any]
-    teacher_training: Mapping[str, Any]
-    tensorboard: bool
-    info: Mapping[str, Any]
-    seed: int
-    workers: int
-    progress: bool
+    options: RoundOptions
 
     def fresh(self, number: int) -> nn.Module:
         """An untrained network of round ``number``, the same in every arm."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(self.seed, number))
+            torch.manual_seed(derive_seed(self.options.seed, number))
             return self._preprocessing(self.model())
 
     def _preprocessing(self, network: nn.Module) -> nn.Module:
         """``network`` with the run's preprocessing, so that it is trained, scored and attacked with the same one."""
-        if preprocess := self.training.get("preprocess"):
+        if preprocess := self.options.training.preprocess:
             vars(network)["preprocess"] = preprocess  # not as a part of it: its weights stay those of the architecture
         return network
 
     def first_teacher(self) -> tuple[RoundResult, nn.Module]:
         """Round 0: given, or trained without erasing."""
-        folder = self.out / "round-0"
-        if isinstance(self.teacher, RoundResult):
-            return self.teacher, load_model(self.teacher.folder, model=self.fresh(0))
+        folder, given = self.out / "round-0", self.options.teacher
+        if isinstance(given, RoundResult):
+            return given, load_model(given.folder, model=self.fresh(0))
         if done := read_round(folder, self.fresh(0)):
             return done
         trained, parent = TrainResult(self.fresh(0)), None
-        if self.teacher is None:
-            view = None if self.geometry is None else PairedView(self.geometry)
-            options = {"seed": derive_seed(self.seed, 0), "name": "teacher", **self.training, **self.teacher_training}
-            trained = self._fit(trained.model, folder, augment=view, loss=self._loss(), **options)
-        elif isinstance(self.teacher, nn.Module):
-            trained.model = self._preprocessing(copy.deepcopy(self.teacher))
+        if given is None:
+            trained = self._fit(
+                trained.model,
+                folder,
+                augment=None if self.options.geometry is None else PairedView(self.options.geometry),
+                loss=self._loss(),
+                options=self.options.first_training,
+                seed=derive_seed(self.options.seed, 0),
+                name="teacher",
+            )
+        elif isinstance(given, nn.Module):
+            trained.model = self._preprocessing(copy.deepcopy(given))
         else:
-            trained.model, parent = load_model(self.teacher, model=trained.model), str(self.teacher)
-        result = self._scored("teacher", 0, folder, trained)
-        return write_round(result, trained, {**self.info, "seed": self.seed, "parent": parent}), trained.model
+            trained.model, parent = load_model(given, model=trained.model), str(given)
+        return write_round(self._scored("teacher", 0, folder, trained), trained, self._info(parent)), trained.model
 
     def one_round(
         self, number: int, best: RoundResult, network: nn.Module, over: RoundResult
@@ -115,34 +96,39 @@ class Stages:
         if done := read_round(folder, self.fresh(0)):
             return done
         folder.mkdir(parents=True, exist_ok=True)
-        places, queries = self._places(number, best, network, folder)
-        seconds = {} if places is None else {"mine": time.perf_counter() - started}
-        pupil = copy.deepcopy(network) if self.student == "refine" else self.fresh(number)
+        points, queries = self._points(number, best, network, folder)
+        seconds = {} if points is None else {"mine": time.perf_counter() - started}
+        pupil = copy.deepcopy(network) if self.options.student == "refine" else self.fresh(number)
+        erase = make_erase(self.options.augment, points, **vars(self.options.erasing))
         try:
             trained = self._fit(
                 pupil,
                 folder,
-                augment=PairedView(make_erase(self.augment, places, **self.erasing), self.geometry),
+                augment=PairedView(erase, self.options.geometry),
                 teacher=network,
-                loss=self._loss(alpha=self.alpha, beta=self.beta),
-                seed=derive_seed(self.seed, number),
-                name=f"{self.augment} · round {number}",
-                **self.training,
+                loss=self._loss(alpha=self.options.loss.alpha, beta=self.options.loss.beta),
+                options=self.options.training,
+                seed=derive_seed(self.options.seed, number),
+                name=f"{self.options.augment} · round {number}",
             )
         except DivergedError as error:
             if not error.result.history:
                 raise
             warnings.warn(f"{error}; the round goes on with these", stacklevel=2)
             trained = error.result
-        result = self._scored(self.augment, number, folder, trained)
+        result = self._scored(self.options.augment, number, folder, trained)
         assert result.val.predictions is not None
         assert over.val.predictions is not None
         gain = paired_gain(over.val.predictions, result.val.predictions)
         result.gain, result.gain_error, result.gain_over = gain.gain, gain.error, over.round
         result.teacher_round, result.improved = best.round, result.val.accuracy > best.val.accuracy
         result.seconds, result.queries = seconds | result.seconds, queries
-        about = {**self.info, "seed": self.seed, "parent": str(Path(best.folder)), "initial": self.student}
-        return write_round(result, trained, about), trained.model
+        return write_round(result, trained, self._info(best.folder, initial=self.options.student)), trained.model
+
+    def _info(self, parent: str | None, **more: Any) -> dict[str, Any]:
+        """For ``model.json``."""
+        own = parent and str(Path(parent))
+        return {**(self.options.info or {}), "seed": self.options.seed, "parent": own, **more}
 
     def score_on_test(self, results: list[RoundResult]) -> None:
         """Fill in what the test split says of each result; the rounds have stopped, so it chooses nothing."""
@@ -157,45 +143,46 @@ class Stages:
                 result.apart = less(result.test, self._score(network, Subset(test, seen.tolist())))
             rewrite_round(result)
 
-    def _places(
+    def _points(
         self, number: int, best: RoundResult, network: nn.Module, folder: Path
     ) -> tuple[PositionCache | None, int]:
         """Where this round erases, and the queries that it cost to find out."""
-        mined, queries = self._mine(number, best, network, folder) if self.augment in MINED else (None, 0)
-        places = arm_positions(
-            self.augment,
+        augment = self.options.augment
+        mined, queries = self._mine(number, best, network, folder) if augment in MINED else (None, 0)
+        points = arm_positions(
+            augment,
             mined,
             network,
             self.splits["train"],
             folder,
-            seed=derive_seed(self.seed, number),
-            device=self.training.get("device"),
-            progress=self.progress,
+            seed=derive_seed(self.options.seed, number),
+            device=self.options.training.device,
+            progress=self.options.progress,
         )
-        return places, queries
+        return points, queries
 
     def _mine(self, number: int, best: RoundResult, network: nn.Module, folder: Path) -> tuple[PositionCache, int]:
-        path = folder / "positions.safetensors"
-        first = None if self.miner else shared_positions(self.teacher, self.out)  # of round 1, mined by another arm
+        options, path = self.options, folder / "positions.safetensors"
+        first = None if options.miner else shared_positions(options.teacher, self.out)  # round 1's, of another arm
         earlier = [self._mined(n) or first for n in range(1, number)]
         last = RoundResult.load(self.out / f"round-{number - 1}") if number > 1 else None
         again = first if best.round == 0 else None
-        if last and earlier[-1] and (self.miner or last.teacher_round == best.round) and not again:
+        if last and earlier[-1] and (options.miner or last.teacher_round == best.round) and not again:
             again = earlier[-1]  # the same network would find the same points
             if process_state().is_main_process:
                 write_atomic(path, Path(again.path).read_bytes())
         cache = again or mine_positions(
-            self.miner or network,
+            options.miner or network,
             self.splits["train"],
             path,
-            search=self.search,
-            refresh=(earlier[-1], self.refresh) if self.refresh and earlier and earlier[-1] else None,
-            device=self.training.get("device"),
-            workers=self.workers,
-            progress=self.progress,
+            search=options.point_search,
+            refresh=(earlier[-1], options.refresh) if options.refresh and earlier and earlier[-1] else None,
+            device=options.training.device,
+            workers=options.workers,
+            progress=options.progress,
         )
         queries = 0 if again else int(cache.metadata["queries"])
-        kept = [cache, *(points for points in earlier[::-1] if points)][: self.keep_points]
+        kept = [cache, *(points for points in earlier[::-1] if points)][: options.keep_points]
         return stacked_positions(kept, folder / "points.safetensors") if len(kept) > 1 else cache, queries
 
     def _mined(self, number: int) -> PositionCache | None:
@@ -208,25 +195,25 @@ class Stages:
             network,
             self.splits["train"],
             val=self.splits["val"],
-            workers=self.workers,
-            progress=self.progress,
+            workers=self.options.workers,
+            progress=self.options.progress,
             checkpoint=folder / "training.safetensors",
             metrics=folder / "metrics.csv",
-            tensorboard=folder / "tensorboard" if self.tensorboard else None,
+            tensorboard=folder / "tensorboard" if self.options.tensorboard else None,
             **options,
         )
 
     def _loss(self, **weights: Any) -> Callable[..., Any]:
         balanced = None
-        if self.class_weights == "balanced":
-            outputs = count_outputs(self.fresh(0), self.splits["train"], device=self.training.get("device"))
+        if self.options.loss.class_weights == "balanced":
+            outputs = count_outputs(self.fresh(0), self.splits["train"], device=self.options.training.device)
             balanced = class_weights(labels_of(self.splits["train"]), outputs)
         return functools.partial(
-            distillation_loss, **weights, label_smoothing=self.label_smoothing, class_weights=balanced
+            distillation_loss, **weights, label_smoothing=self.options.loss.label_smoothing, class_weights=balanced
         )
 
     def _score(self, network: nn.Module, split: Dataset) -> Any:
-        return evaluate(network, split, device=self.training.get("device"), workers=self.workers)
+        return evaluate(network, split, device=self.options.training.device, workers=self.options.workers)
 
     def _scored(self, arm: str, number: int, folder: Path, trained: TrainResult) -> RoundResult:
         """The result of a network that has just been trained, or given."""

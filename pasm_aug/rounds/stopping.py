@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pasm_aug.rounds.results import RoundResult
+from pasm_aug.core.options import option
+from pasm_aug.core.parsers import at_least
+
+if TYPE_CHECKING:  # --help reads the options without loading torch
+    from pasm_aug.rounds.results import RoundResult
 
 MAX_ROUNDS = 8  # where a run that never stops improving ends
 
@@ -14,17 +19,38 @@ class StopRule:
     """Ends the rounds when a round's gain on validation is no longer beyond the noise.
 
     Args:
-        rounds: run exactly so many; ``None``: as long as validation gains, :data:`MAX_ROUNDS` at most.
-        patience: rounds in a row without such a gain after which to stop.
-        margin: standard errors of the paired gain (:func:`~pasm_aug.training.paired_gain.paired_gain`) that a gain must exceed.
+        rounds (int, optional): run exactly so many; ``None``: as long as validation gains, :data:`MAX_ROUNDS` at most.
+        patience (int): rounds in a row without such a gain after which to stop.
+        margin (float): standard errors of the paired gain
+            (:func:`~pasm_aug.training.paired_gain.paired_gain`) that a gain must exceed.
 
     Raises:
         ValueError: negative numbers, or no patience at all.
     """
 
-    rounds: int | None = None
-    patience: int = 1
-    margin: float = 1.0
+    rounds: int | None = option(
+        None,
+        "exactly so many; without it, until validation stops improving, 8 at most (the paper, by hand: 3 on RAF-DB, 2 "
+        "on FER2013)",
+        group="rounds",
+        parse=at_least(0, int),
+        metavar="N",
+    )
+    patience: int = option(
+        1,
+        "without --rounds: stop after so many rounds in a row without a gain; 2 costs a round more and forgives one "
+        "bad one",
+        group="rounds",
+        parse=at_least(1, int),
+        metavar="N",
+    )
+    margin: float = option(
+        1.0,
+        "a gain counts from so many standard errors on; 0 takes any gain, 2 only what is hardly chance",
+        group="rounds",
+        parse=at_least(0, float),
+        metavar="Z",
+    )
 
     def __post_init__(self) -> None:
         if self.rounds is not None and self.rounds < 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,16 @@ def make_fingerprint(
 
 def describe_state(model: nn.Module) -> dict[str, str]:
     """What the network is, for fingerprints: digests of its weights and of its architecture."""
+    structure = repr(model).replace("_orig_mod", "module")
+    architecture = hashlib.sha256(structure.encode()).hexdigest()
+    return {"weights": weights_digest(model.state_dict()), "architecture": architecture}
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """A digest of the tensors of a network, of whatever wrapper they come."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         name = name.replace("module.", "").replace("_orig_mod.", "")
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    structure = repr(model).replace("_orig_mod", "module")
-    return {"weights": digest.hexdigest(), "architecture": hashlib.sha256(structure.encode()).hexdigest()}
+    return digest.hexdigest()

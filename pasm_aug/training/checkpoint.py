@@ -22,6 +22,7 @@ from safetensors.torch import save
 from torch import nn
 
 from pasm_aug.core.files import write_atomic
+from pasm_aug.core.recorded_options import refuse
 
 
 @dataclass
@@ -120,11 +121,8 @@ def load_checkpoint(
     if not good:
         return None
     tensors, info = good[0]
-    differing = [
-        f"{k} was {info['identity'].get(k)}, now {v}" for k, v in identity.items() if info["identity"].get(k) != v
-    ]
-    if differing:
-        raise ValueError(f"checkpoint {path} is of another training ({'; '.join(differing)}); delete it to start anew")
+    another = f"checkpoint {path} is of another training ({{differing}}); delete it to start anew"
+    refuse(info["identity"], identity, another)
     try:
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     except RuntimeError as error:

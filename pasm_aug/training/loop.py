@@ -49,7 +49,7 @@ class EpochLoop:
         optimizer, scheduler: of ``model``, not wrapped; the scheduler is stepped ``by_step`` or by epoch.
         step: trains on one batch of ``loader``, whose order is the ``sampler``'s.
         areas: whether the batches tell how much of them is erased.
-        known: (N, classes) the teacher's logits, where they need not be asked for again.
+        cached_logits: (N, classes) of the teacher, where it need not be queried again.
         score: of a network on the validation split.
         identity: what the checkpoint must have been written for.
     """
@@ -64,7 +64,7 @@ class EpochLoop:
     loader: DataLoader
     areas: bool
     step: TrainingStep
-    known: Tensor | None
+    cached_logits: Tensor | None
     score: Callable[[nn.Module], Metrics] | None
     files: TrainingFiles
     identity: dict[str, Any]
@@ -150,15 +150,15 @@ class EpochLoop:
         look = LOOK if device.type == "cuda" else 1
         alone = self.accelerator.num_processes == 1
         self.sampler.epoch, self.sampler.start = epoch, saved.step
-        order = list(self.sampler) if self.known is not None else []
+        order = list(self.sampler) if self.cached_logits is not None else []
         self.step.student.train()
         self.rate = float(self.optimizer.param_groups[0]["lr"])
         for number, batch in enumerate(self.loader, saved.step):
             *columns, erased, seen = batch if self.areas else (*batch, torch.zeros(1), torch.zeros(1))
             images, *clean, target = columns
             predictions = None
-            if self.known is not None:
-                predictions = self.known[[index for _, index in order[number - saved.step]]]
+            if self.cached_logits is not None:
+                predictions = self.cached_logits[[index for _, index in order[number - saved.step]]]
             # Dropout and its like draw from (seed, epoch, step, process) alone.
             torch.manual_seed(derive_seed(self.seed, epoch, number, self.accelerator.process_index, 1))
             total[:3] += self.step(images, clean[0] if clean else None, target, self.sampler.size(number), predictions)

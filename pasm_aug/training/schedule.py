@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch.optim.lr_scheduler import LambdaLR
+if TYPE_CHECKING:  # the command line's --help reads SCHEDULES without loading torch
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LambdaLR
 
 SCHEDULES = ("milestones", "cosine", "constant")
 
@@ -40,7 +42,7 @@ def lr_factor(
 
 
 def make_scheduler(
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     steps_per_epoch: int,
     epochs: int,
     *,
@@ -53,11 +55,18 @@ def make_scheduler(
     Raises:
         ValueError: an unknown schedule, or a warm-up outside [0, epochs].
     """
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
-    if not 0 <= warmup <= epochs:
-        raise ValueError(f"warmup must lie in 0…{epochs} (the epochs), got {warmup}")
+    check_schedule(schedule, warmup, epochs)
+    from torch.optim.lr_scheduler import LambdaLR
+
     return LambdaLR(
         optimizer,
         lambda step: lr_factor(step, steps_per_epoch, epochs, schedule=schedule, milestones=milestones, warmup=warmup),
     )
+
+
+def check_schedule(schedule: str, warmup: float, epochs: int) -> None:
+    """Raise a ValueError for an unknown schedule, or a warm-up outside [0, epochs]."""
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+    if not 0 <= warmup <= epochs:
+        raise ValueError(f"warmup must lie in 0…{epochs} (the epochs), got {warmup}")

@@ -170,8 +170,8 @@ def test_help_gives_every_default_that_is_none_of_nothing_and_no():
 
 
 def test_the_choices_of_the_command_line_are_those_of_the_trainer():
+    from pasm_aug.training.options import SAMPLING
     from pasm_aug.training.schedule import SCHEDULES
-    from pasm_aug.training.trainer import SAMPLING
 
     parser = build_parser()
     subparsers = next(action for action in parser._actions if action.dest == "command")
@@ -331,8 +331,8 @@ def test_rounds_with_everything_switched_on(tmp_path):
     words += ["--class-weights", "balanced", "--ema", "0.5", "--schedule", "cosine", "--warmup", "1"]
     assert main([*words, "--out", str(tmp_path)]) == 0
     options = json.loads((tmp_path / "options.json").read_text())
-    assert options["loss"] == [1.0, 0.1, 0.1, "balanced"]
-    assert options["points"] == [2, 0.05]
+    assert options["loss"] == {"alpha": 1.0, "beta": 0.1, "label_smoothing": 0.1, "class_weights": "balanced"}
+    assert (options["keep_points"], options["refresh"]) == (2, 0.05)
     assert options["training"]["schedule"] == "cosine"
     assert "round" in json.loads((tmp_path / "stop.json").read_text())["reason"]
     assert "# synthetic, small, point round 1" in (tmp_path / "round-1" / "README.md").read_text()

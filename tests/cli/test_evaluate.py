@@ -1,4 +1,4 @@
-"""`pasm-aug evaluate`: a network whose predictions are known, scored on data sets of other classes. Files are made here."""
+"""`pasm-aug evaluate`: a network whose predictions are known, scored on data sets of other classes."""
 
 import io
 import json

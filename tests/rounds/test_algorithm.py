@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -7,8 +8,11 @@ import torch
 
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.models import load_model
-from pasm_aug.rounds.algorithm import run_rounds
+from pasm_aug.rounds.algorithm import iter_rounds, run_rounds
+from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult, best_round
+from pasm_aug.rounds.stages import Stages
+from pasm_aug.search.fingerprint import describe_state
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.training.evaluation import evaluate
 from tests.shapes import OwnNet, Shapes, own_net
@@ -25,7 +29,7 @@ OPTIONS = {
 
 
 def run(out, data=DATA, **options):
-    return list(run_rounds(own_net, data, out=out, **(OPTIONS | {"rounds": 2} | options)))
+    return run_rounds(own_net, data, out=out, **(OPTIONS | {"rounds": 2} | options))
 
 
 def weights(folder):
@@ -88,7 +92,7 @@ def test_the_test_split_is_read_only_after_the_run_has_stopped(tmp_path):
             assert Sealed.open
             return super().__getitem__(index)
 
-    steps = run_rounds(own_net, DATA | {"test": Sealed(30)}, out=tmp_path, rounds=1, **OPTIONS)
+    steps = iter_rounds(own_net, DATA | {"test": Sealed(30)}, out=tmp_path, rounds=1, **OPTIONS)
     assert [next(steps).test, next(steps).test] == [None, None]
     Sealed.open = True
     assert list(steps) == []
@@ -97,7 +101,7 @@ def test_the_test_split_is_read_only_after_the_run_has_stopped(tmp_path):
 @pytest.mark.parametrize("stop_after", [0, 1])
 def test_an_interrupted_run_goes_on_and_ends_bit_identical(tmp_path, stop_after):
     run(tmp_path / "whole")
-    steps = run_rounds(own_net, DATA, out=tmp_path / "cut", **(OPTIONS | {"rounds": 2}))
+    steps = iter_rounds(own_net, DATA, out=tmp_path / "cut", **(OPTIONS | {"rounds": 2}))
     for _ in range(stop_after + 1):
         next(steps)
     steps.close()
@@ -158,9 +162,9 @@ def test_mistakes_are_named_before_anything_is_trained(tmp_path, options, messag
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"p": 0.5}, "erase was"),
-        ({"epochs": 2}, "training was"),
-        ({"beta": 0.5}, "loss was"),
+        ({"p": 0.5}, r"erasing\.p was 1.0, now 0.5"),
+        ({"epochs": 2}, "training.epochs was 1, now 2"),
+        ({"beta": 0.5}, "loss.beta was 0.1, now 0.5"),
         ({"seed": 1}, "seed was"),
     ],
 )
@@ -172,7 +176,7 @@ def test_rounds_of_other_options_are_not_gone_on_with(tmp_path, options, message
 
 def test_rounds_of_other_data_are_not_gone_on_with(tmp_path):
     run(tmp_path, rounds=0)
-    with pytest.raises(ValueError, match="data was"):
+    with pytest.raises(ValueError, match=r"data\.train was"):
         run(tmp_path, data=DATA | {"train": Shapes(60, seed=7)})
 
 
@@ -204,3 +208,69 @@ def test_test_images_that_stand_in_training_are_scored_apart(tmp_path):
     assert all(r.apart is None for r in run(tmp_path / "none", rounds=0))
     rows = list(csv.DictReader((tmp_path / "rounds.csv").read_text().splitlines()))
     assert [float(row["test_apart_accuracy"]) for row in rows] == [pytest.approx(r.apart.accuracy) for r in results]
+
+
+def wins(monkeypatch, accuracies):
+    """Let validation say so of round 0, 1, …, whatever the networks are."""
+    scored = iter(accuracies)
+    score = Stages._scored
+
+    def judged(self, *about):
+        result, accuracy = score(self, *about), next(scored)
+        result.val = dataclasses.replace(result.val, accuracy=accuracy)
+        result.val.predictions[1] = result.val.predictions[0]
+        result.val.predictions[1, round(30 * accuracy) :] = 9
+        return result
+
+    monkeypatch.setattr(Stages, "_scored", judged)
+
+
+def test_a_student_that_improves_teaches_the_next_round_and_another_does_not(tmp_path, monkeypatch):
+    wins(monkeypatch, [0.2, 0.4, 0.3, 0.6])
+    results = run(tmp_path, rounds=3, epochs=2)
+    assert [r.improved for r in results] == [True, True, False, True]
+    assert [r.teacher_round for r in results] == [None, 0, 1, 1]
+    for number, teacher in ((1, 0), (2, 1), (3, 1)):
+        mined = PositionCache.open(tmp_path / f"round-{number}" / "positions.safetensors").metadata["fingerprint"]
+        network = load_model(tmp_path / f"round-{teacher}", model=OwnNet())
+        assert mined["teacher"]["weights"] == describe_state(network)["weights"]
+
+
+def test_rounds_go_on_while_validation_gains_and_no_longer(tmp_path, monkeypatch):
+    wins(monkeypatch, [0.1, 0.4, 0.8, 0.8, 1.0])
+    results = run(tmp_path, rounds=None)
+    assert [r.round for r in results] == [0, 1, 2, 3]
+    assert json.loads((tmp_path / "stop.json").read_text())["best_round"] == 2
+
+
+@pytest.mark.parametrize("name", ["miner", "teacher"])
+def test_rounds_of_another_miner_or_teacher_are_not_gone_on_with(tmp_path, name):
+    run(tmp_path, rounds=1, **{name: own_net(9)})
+    run(tmp_path, rounds=1, **{name: own_net(9)})
+    for other in (own_net(8), None):
+        with pytest.raises(ValueError, match=f"{name} was [0-9a-f]+, now "):
+            run(tmp_path, rounds=1, **{name: other})
+
+
+def test_a_teacher_is_the_same_as_a_module_and_as_a_folder(tmp_path):
+    run(tmp_path / "first", rounds=0)
+    folder = tmp_path / "first" / "round-0"
+    run(tmp_path / "out", rounds=0, teacher=folder)
+    run(tmp_path / "out", rounds=0, teacher=load_model(folder, model=OwnNet()))
+
+
+def test_another_optimizer_is_noticed(tmp_path):
+    run(tmp_path, rounds=0, optimizer=torch.optim.AdamW)
+    with pytest.raises(ValueError, match=r"training\.optimizer was AdamW, now None"):
+        run(tmp_path, rounds=0)
+
+
+def test_a_keyword_that_is_none_is_named(tmp_path):
+    with pytest.raises(TypeError, match=r"run_rounds\(\) got an unexpected keyword argument 'sise'"):
+        run(tmp_path, sise=3)
+
+
+def test_options_may_come_as_one_object(tmp_path):
+    options = RoundOptions(keep_points=2)
+    run(tmp_path, rounds=0, options=options)
+    assert json.loads((tmp_path / "options.json").read_text())["keep_points"] == 2

@@ -23,6 +23,16 @@ def test_random_is_torchvisions_as_published():
     assert repr(make_erase("random", None)) == repr(v2.RandomErasing())
 
 
+def test_random_erases_half_of_the_images_as_published():
+    """RandomErasing draws an area of 2 to 33 % with p = 0.5."""
+    torch.manual_seed(0)
+    erase, image = make_erase("random", None), torch.full((3, 48, 48), 9, dtype=torch.uint8)
+    shares = [float((erase(image) == 0).all(0).float().mean()) for _ in range(400)]
+    erased = [share for share in shares if share]
+    assert 0.4 < len(erased) / 400 < 0.6
+    assert 0.01 < min(erased) < max(erased) < 0.4
+
+
 def test_random_matched_has_the_area_of_the_point_arm():
     erase = make_erase("random-matched", None, p=1.0, size=7, value=0)
     assert isinstance(erase, PointAdversarialErase)

@@ -31,7 +31,7 @@ ROUND = {"model.safetensors", "model.json", "metrics.csv", "result.json", "predi
 
 
 def run(out, **options):
-    return list(run_rounds(own_net, DATA, out=out, **(OPTIONS | options)))
+    return run_rounds(own_net, DATA, out=out, **(OPTIONS | options))
 
 
 def contents(out):

@@ -25,10 +25,10 @@ pasm_aug.search.mine.IMAGES_AT_ONCE = 8
 DATA = {"train": Shapes(90), "val": Shapes(30, seed=1), "test": Shapes(30, seed=2)}
 
 def whole_run(folder):
-    list(run_rounds(
+    run_rounds(
         own_net, DATA, out=folder, rounds=2, keep_points=2, search=PointSearch(budget=12), epochs=2, batch_size=8,
         geometry=v2.RandomHorizontalFlip(), ema=0.9, warmup=0.5, schedule="cosine", checkpoint_seconds=0,
-        teacher_training={"epochs": 3, "lr": 0.05}, device="cpu", progress=False))
+        teacher_training={"epochs": 3, "lr": 0.05}, device="cpu", progress=False)
 
 out = Path(sys.argv[1])
 

@@ -29,7 +29,7 @@ INFO = {
 }
 OPTIONS = {
     "augment": "point",
-    "loss": [1.0, 0.1, 0.0, None],
+    "loss": {"alpha": 1.0, "beta": 0.1, "label_smoothing": 0.0, "class_weights": None},
     "training": {"epochs": 6, "lr": 0.01},
     "teacher_training": {},
     "data": {"train": 1},

@@ -35,7 +35,7 @@ OPTIONS = {
 
 
 def run(out, data=DATA, **options):
-    return list(run_rounds(own_net, data, out=out, **(OPTIONS | options)))
+    return run_rounds(own_net, data, out=out, **(OPTIONS | options))
 
 
 def points(out, number, name="positions"):
@@ -185,7 +185,7 @@ class Bare(OwnNet):
 @pytest.mark.parametrize("teacher", [None, own_net(5)], ids=["trained", "given"])
 def test_the_preprocessing_of_a_run_is_that_of_its_scores_and_of_its_points(tmp_path, make, teacher):
     options = OPTIONS | {"rounds": 1, "epochs": 8, "preprocess": inverted, "class_weights": "balanced"}
-    results = list(run_rounds(make, DATA, out=tmp_path, teacher=teacher, **options))
+    results = run_rounds(make, DATA, out=tmp_path, teacher=teacher, **options)
     with open(tmp_path / "round-1" / "metrics.csv") as handle:
         assert float(list(csv.DictReader(handle))[-1]["val_accuracy"]) == results[1].val.accuracy
     first = load_model(tmp_path / "round-0", model=OwnNet())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pasm_aug.rounds.arms import AUGMENTS
+from pasm_aug.core.parsers import at_least
 
 DATA = {
     "synthetic": "drawn faces, nothing to download",
@@ -47,72 +46,6 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         if default is None or default is False or default == argparse.SUPPRESS or "default" in text:
             return text
         return f"{text} (default: %(default)s)"
-
-
-def share(text: str) -> float | int:
-    """``31`` → pixels, ``0.14`` or ``31/224`` → share of the shorter side."""
-    try:
-        if "/" in text:
-            above, below = text.split("/")
-            value: float | int = float(above) / float(below)
-        else:
-            value = int(text) if text.isdigit() else float(text)
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"wanted pixels (31) or a share (0.14, 31/224), got {text!r}") from None
-    if value <= 0 or (isinstance(value, float) and value > 1):
-        raise argparse.ArgumentTypeError(f"wanted pixels of 1 or more, or a share in (0, 1], got {text!r}")
-    return value
-
-
-def fill(text: str) -> str | float:
-    """``point``, ``mean``, ``random`` or a number."""
-    if text in ("point", "mean", "random"):
-        return text
-    value = _number(text)
-    if not 0 <= value <= 255:
-        raise argparse.ArgumentTypeError(f"wanted point, mean, random or a number in 0…255, got {text!r}")
-    return value
-
-
-def at_least(low: float, kind: type, *, below: float | None = None) -> Any:
-    """Parser of a finite number of ``kind`` in [low, below), or of at least ``low`` without ``below``."""
-    noun = "a whole number" if kind is int else "a number"
-    wanted = f"{noun} of at least {low}" + ("" if below is None else f" and less than {below}")
-
-    def parse(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"wanted {wanted}, got {text!r}") from None
-        if not low <= value < (math.inf if below is None else below):
-            raise argparse.ArgumentTypeError(f"wanted {wanted}, got {text!r}")
-        return value
-
-    return parse
-
-
-def ratio(text: str) -> float:
-    """A share in 0…1, both ends included."""
-    value = _number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"wanted a share in 0…1, got {text!r}")
-    return value
-
-
-def decay(text: str) -> float:
-    """A number between 0 and 1, neither of them."""
-    value = _number(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"wanted a number between 0 and 1, such as 0.999, got {text!r}")
-    return value
-
-
-def _number(text: str) -> float:
-    """NaN, which lies in no range, for what is no number."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 class Switch(argparse.BooleanOptionalAction):
@@ -200,35 +133,6 @@ def add_search(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "lead; patch: the square that does, of the size that is erased",
     )
     return group
-
-
-def add_erasing(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("erasing (Algorithm 1, lines 7 and 8)")
-    group.add_argument(
-        "--augment",
-        choices=tuple(AUGMENTS),
-        default="point",
-        help="; ".join(f"{name}: {text}" for name, text in AUGMENTS.items()),
-    )
-    group.add_argument("--p", type=ratio, default=1.0, help="share of the images erased; the paper erases all")
-    add_mask_size(group)
-    group.add_argument(
-        "--value",
-        metavar="V",
-        type=fill,
-        default="point",
-        help="fill: point (the colour found), mean, random, or 0…255",
-    )
-
-
-def add_mask_size(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--mask-size",
-        metavar="S",
-        type=share,
-        default=31 / 224,
-        help="side of the square, in pixels or as a share of the image (default: 31/224; the paper: 23 to 39 at 224)",
-    )
 
 
 def add_machine(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

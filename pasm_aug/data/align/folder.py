@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from pasm_aug.core.file_lock import FileLock, LockedError
 from pasm_aug.core.files import read_json, write_json
+from pasm_aug.core.recorded_options import refuse
 from pasm_aug.data.align.aligner import FaceAligner
 from pasm_aug.data.align.job import Job
 from pasm_aug.data.align.records import Records, Row
@@ -179,10 +180,7 @@ def _check_options(dst: Path, options: dict[str, Any], resume: bool) -> None:
     path = dst / "align.json"
     old = read_json(path) if path.exists() else None
     if old is not None and resume:
-        names = [name for name in {**old, **options} if old.get(name) != options.get(name)]
-        if names:
-            differing = "; ".join(f"{name} was {old.get(name)}, now {options.get(name)}" for name in names)
-            raise ValueError(f"{dst} was made with other options ({differing}): choose another folder")
+        refuse(old, options, f"{dst} was made with other options ({{differing}}): choose another folder")
     if old != options:
         write_json(path, options)
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pasm_aug.cli.entry import build_parser, main, parse
 from pasm_aug.cli.options.file import read_options, write_options
 from pasm_aug.cli.options.groups import PAPER
-from pasm_aug.cli.options.run import add_run, add_train
+from pasm_aug.cli.run import add_run
+from pasm_aug.cli.train import add_train
 from pasm_aug.rounds.arms import AUGMENTS
 
 

@@ -1,0 +1,124 @@
+"""What ``pasm-aug train`` does: one network, fitted into a folder of its own."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cli.opening import (
+    about,
+    default_image_size,
+    model_factory,
+    open_model,
+    open_split,
+    plain,
+    say,
+)
+from pasm_aug.cli.options.fields import keywords_of
+from pasm_aug.cli.options.file import write_options
+from pasm_aug.cli.options.training import check_training
+from pasm_aug.cli.recorded import check_config, config_of
+from pasm_aug.core.files import write_json
+from pasm_aug.core.options import replaced
+from pasm_aug.core.processes import process_state
+from pasm_aug.models import save_model
+from pasm_aug.rounds.arms import MINED, arm_positions, default_geometry, make_erase
+from pasm_aug.rounds.folder import read_round, write_round
+from pasm_aug.rounds.options import Erasing
+from pasm_aug.rounds.results import RoundResult
+from pasm_aug.training import evaluation
+from pasm_aug.training import trainer as training
+from pasm_aug.training.balance import class_weights, labels_of
+from pasm_aug.training.guards import DivergedError
+from pasm_aug.training.losses import distillation_loss
+from pasm_aug.training.options import LossOptions, TrainingOptions
+from pasm_aug.training.result import TrainResult
+from pasm_aug.transforms.paired_view import PairedView
+
+
+def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Train one network into a folder, or say that it lies there.
+
+    Args:
+        add: adds the command's options to a parser; ``train.yaml`` shows them in its groups.
+    """
+    check_train(args)
+    config = config_of(args)
+    check_config(args.out, config)
+    train_split, val = open_split(args, "train"), open_split(args, "val")
+    info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
+    teacher = open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None
+    if done := read_round(args.out, model_factory(args, len(train_split.classes))()):
+        say(f"{args.out} holds this network already: {_scores(done[0])}")
+        return
+    first = process_state().is_main_process
+    args.out.mkdir(parents=True, exist_ok=True)
+    if first:
+        write_options(args.out / "train.yaml", args, add)
+        write_json(args.out / "config.json", config)
+    try:
+        trained = fit(args, train_split, val, teacher, args.out)
+    except DivergedError as error:
+        if first and error.result.epoch:
+            save_model(args.out, error.result.model, info | {"diverged_after_epoch": error.result.epoch})
+        raise
+    score = functools.partial(evaluation.evaluate, trained.model, device=args.device, workers=args.workers)
+    arm, number = ("teacher", 0) if teacher is None else (args.augment, 1)
+    result = RoundResult(arm, number, str(args.out), None, True, score(train_split), score(val))
+    write_round(result, trained, info)
+    kept = f" (weights of epoch {trained.epoch})" if trained.epoch < len(trained.history) else ""
+    say(f"{_scores(result)}{kept}  → {args.out}")
+
+
+def _scores(result: RoundResult) -> str:
+    return f"train {result.train.accuracy:.1%}  val {result.val.accuracy:.1%}"
+
+
+def check_train(args: argparse.Namespace) -> None:
+    """Fill in the size of the images.
+
+    Raises:
+        ValueError: options of ``train`` that need another one beside them.
+    """
+    check_training(args)
+    args.image_size = default_image_size(args)
+    if args.augment in MINED and args.positions is None:
+        raise ValueError(f"--augment {args.augment} needs --positions FILE, which `pasm-aug mine` writes")
+    if args.augment.startswith("cam-") and args.teacher is None:
+        raise ValueError(f"--augment {args.augment} needs --teacher DIR, whose class activation maps it follows")
+
+
+def fit(args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module | None, out: Path) -> TrainResult:
+    """What ``train`` does once its data are open; all files go into ``out``, or the training there goes on."""
+    mined = PositionCache.open(args.positions) if args.augment in MINED else None
+    points = arm_positions(
+        args.augment, mined, teacher, train_split, out, seed=args.seed, device=args.device, progress=not args.quiet
+    )
+    erase = make_erase(args.augment, points, **keywords_of(args, Erasing))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(args.seed)
+        network = model_factory(args, len(train_split.classes))()
+    weights = replaced(LossOptions(), **keywords_of(args, LossOptions))
+    balanced = class_weights(labels_of(train_split), len(train_split.classes)) if weights.class_weights else None
+    return training.train(
+        network,
+        train_split,
+        val=val,
+        augment=PairedView(erase, default_geometry()),
+        teacher=teacher,
+        loss=functools.partial(distillation_loss, **vars(weights) | {"class_weights": balanced}),
+        options=replaced(TrainingOptions(), **keywords_of(args, TrainingOptions)),
+        seed=args.seed,
+        workers=args.workers,
+        checkpoint=out / "training.safetensors",
+        metrics=out / "metrics.csv",
+        tensorboard=out / "tensorboard" if args.tensorboard else None,
+        progress=not args.quiet,
+    )

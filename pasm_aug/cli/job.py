@@ -1,0 +1,144 @@
+"""What ``pasm-aug run`` does: opens what is needed, runs the rounds of every arm, and reports."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cli.finish import finish
+from pasm_aug.cli.opening import about, default_image_size, model_factory, open_model, open_split, say
+from pasm_aug.cli.options.fields import keywords_of
+from pasm_aug.cli.options.file import write_options
+from pasm_aug.cli.options.training import check_training
+from pasm_aug.cli.recorded import check_config, config_of
+from pasm_aug.core.checksums import resealed
+from pasm_aug.core.files import write_json
+from pasm_aug.core.options import replaced
+from pasm_aug.core.processes import process_state
+from pasm_aug.report.regions import region_sentence, region_shares
+from pasm_aug.rounds import options as rounds_options
+from pasm_aug.rounds.algorithm import iter_rounds
+from pasm_aug.rounds.arms import AUGMENTS, default_geometry, make_erase
+from pasm_aug.rounds.options import Erasing, RoundOptions
+from pasm_aug.rounds.results import RoundResult, write_rounds
+from pasm_aug.rounds.resume import check_folder
+from pasm_aug.search.point_search import PointSearch
+
+
+def run_job(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], None]) -> None:
+    """The main job: teacher, PASM, baselines, table, report.
+
+    Args:
+        add: adds the command's options to a parser; ``run.yaml`` shows them in its groups.
+    """
+    stages = {"imports": time.perf_counter() - args.started}
+    names = check_run(args)
+    config = config_of(args)
+    if process_state().is_main_process:
+        check_folder(args.out)
+    existing = check_config(args.out, config)
+    started = time.perf_counter()
+    splits = {name: open_split(args, name) for name in ("train", "val", "test")}
+    stages["reading the images"] = time.perf_counter() - started
+    train_split = splits["train"]
+    model, options = model_factory(args, len(train_split.classes)), round_options(args, train_split)
+    if process_state().is_main_process:
+        args.out.mkdir(parents=True, exist_ok=True)
+        with resealed(args.out):
+            write_options(args.out / "run.yaml", args, add)
+            if not existing:
+                write_json(args.out / "config.json", config)
+    if existing:
+        say(f"going on with the run in {args.out}")
+    say(
+        f"{args.data}: {len(train_split):,} training, {len(splits['val']):,} validation, {len(splits['test']):,} test "
+        f"images of {args.image_size}×{args.image_size}, {len(train_split.classes)} classes → {args.out}"
+    )
+    arms: dict[str, list[RoundResult]] = {}
+    for arm, result in run_arms(names, model, splits, args.out, options):
+        arms.setdefault(arm, []).append(result)
+        if result.round or len(arms) == 1:
+            say(_line(result, train_split))
+    if not process_state().is_main_process:
+        return
+    first, *others = arms.values()
+    with resealed(args.out):
+        write_rounds(args.out / "rounds.csv", first + [r for results in others for r in results if r.round])
+        finish(args.out, arms, train_split, config, stages)
+
+
+def check_run(args: argparse.Namespace) -> list[str]:
+    """Fill in the size of the images and the folder; returns the arms, the first of which leads.
+
+    Raises:
+        ValueError: an arm, or an option of the erasing, that cannot be.
+    """
+    check_training(args)
+    args.image_size = default_image_size(args)
+    args.out = args.out or Path("runs") / args.data
+    names = [args.augment, *(arm for arm in args.baselines.split(",") if arm and arm != args.augment)]
+    for arm in names:
+        make_erase(arm, None, **keywords_of(args, Erasing))
+    return names
+
+
+def round_options(args: argparse.Namespace, dataset: Any) -> RoundOptions:
+    """What the command line says of the rounds; ``dataset`` is the training split.
+
+    Raises:
+        ValueError: a network that cannot be made or opened, or of other classes.
+    """
+    search = PointSearch(
+        args.search,
+        objective=args.objective,
+        patch=args.mask_size,
+        budget=args.budget,
+        seed=args.seed,
+        device=args.device,
+    )
+    given = keywords_of(args, rounds_options.RoundOptions) | {
+        "info": about(args, dataset),
+        "teacher": open_model(args.teacher, dataset.classes, "--teacher") if args.teacher else None,
+        "miner": open_model(args.miner, dataset.classes, "--miner") if args.miner else None,
+        "teacher_training": {"epochs": args.teacher_epochs, "lr": args.teacher_lr},
+        "geometry": default_geometry(),
+        "search": search,
+        "progress": not args.quiet,
+    }
+    return replaced(rounds_options.RoundOptions(), **given)
+
+
+def run_arms(
+    names: Sequence[str],
+    model: Callable[[], nn.Module],
+    splits: Mapping[str, Any],
+    out: Path,
+    options: RoundOptions,
+) -> Iterator[tuple[str, RoundResult]]:
+    """The rounds of the first arm, then as many of each other arm from the same first teacher, as they end."""
+    first: list[RoundResult] = []
+    for result in iter_rounds(model, splits, out=out, options=replaced(options, augment=names[0])):
+        first.append(result)
+        yield names[0], result
+    for arm in names[1:]:
+        forked = replaced(options, augment=arm, teacher=first[0], rounds=first[-1].round, teacher_training=None)
+        for result in iter_rounds(model, splits, out=out / "baselines" / arm, options=forked):
+            yield arm, result
+
+
+def _line(result: RoundResult, dataset: Any) -> str:
+    """One finished network, as a line of progress."""
+    name = "first teacher" if result.round == 0 else f"{AUGMENTS[result.arm]} · round {result.round}"
+    line = f"{name}: train {result.train.accuracy:.1%}, validation {result.val.accuracy:.1%}"
+    if result.gain_over is not None:
+        over = "the first teacher" if result.gain_over == 0 else f"round {result.gain_over}"
+        line += f", {100 * result.gain:+.1f} points over {over} (standard error {100 * result.gain_error:.1f})"
+    positions = Path(result.folder) / "positions.safetensors"
+    shares = region_shares(dataset, PositionCache.open(positions)) if positions.exists() else None
+    return f"{line}\n  {region_sentence(result.round, shares)}" if shares else line

@@ -1,0 +1,35 @@
+"""The options of a command in its folder, ``config.json``: recorded, and compared before it goes on there."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pasm_aug.cli.opening import plain
+from pasm_aug.cli.options.fields import changes_nothing
+from pasm_aug.core.files import read_json
+from pasm_aug.core.recorded_options import refuse
+from pasm_aug.rounds import options
+
+# Of the command line alone, and without influence on results: a run goes on with others of these.
+HERE_ONLY = {"out", "decoded", "command", "quiet", "preset", "started", "options", "dry_run", "deterministic"}
+
+
+def config_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that a run's results depend on, as ``config.json`` holds them."""
+    without = HERE_ONLY | changes_nothing(options.RoundOptions)
+    return {k: plain(v) for k, v in vars(args).items() if k not in without}
+
+
+def check_config(out: Path, config: dict[str, Any]) -> bool:
+    """Whether ``out`` holds an existing run of these options.
+
+    Raises:
+        ValueError: it holds one of others; the message names what differs.
+    """
+    file = out / "config.json"
+    if not file.exists():
+        return False
+    refuse(read_json(file), config, f"--out {out} holds a run with other options ({{differing}}): choose another --out")
+    return True

@@ -1,0 +1,221 @@
+"""The options of a run of rounds, each named once.
+
+:func:`~pasm_aug.rounds.algorithm.run_rounds` works with :class:`RoundOptions`, the command line fills them, the run
+folder stores their :meth:`~RoundOptions.identity`, resuming compares it and the model card prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from pasm_aug.core import options
+from pasm_aug.core.options import option, part
+from pasm_aug.core.parsers import at_least, fill, ratio, share
+from pasm_aug.rounds.arms import AUGMENTS, make_erase
+from pasm_aug.rounds.stopping import StopRule
+from pasm_aug.training.options import CommonKeywords, LossOptions, TrainingOptions
+
+if TYPE_CHECKING:  # --help reads the options without loading torch
+    from torch import nn
+
+    from pasm_aug.rounds.results import RoundResult
+    from pasm_aug.search.point_search import PointSearch
+
+STUDENTS = ("refine", "scratch")
+
+
+def network_digest(network: RoundResult | nn.Module | str | Path | None) -> str | None:
+    """What tells one network from another: a digest of its weights, also of those in a folder.
+
+    Raises:
+        ValueError: the folder holds no weights that can be read.
+    """
+    if network is None:
+        return None
+    from pasm_aug.models import read_weights
+    from pasm_aug.search.fingerprint import weights_digest
+
+    if hasattr(network, "state_dict"):
+        return weights_digest(cast("nn.Module", network).state_dict())[:16]
+    folder = Path(network if isinstance(network, str | Path) else network.folder)
+    return weights_digest(read_weights(folder.parent if folder.name == "model.json" else folder))[:16]
+
+
+@dataclass(frozen=True)
+class Erasing:
+    """The square that is erased; see :class:`~pasm_aug.transforms.erase.PointAdversarialErase`.
+
+    Args:
+        p (float): share of the images erased; the paper erases all.
+        size (float or int): side of the square, as a share of the shorter side or in pixels.
+        value (str, number or sequence): what fills it.
+    """
+
+    p: float = option(1.0, "share of the images erased; the paper erases all", group="erasing", parse=ratio)
+    size: float | int = option(
+        31 / 224,
+        "side of the square, in pixels or as a share of the image (default: 31/224; the paper: 23 to 39 at 224)",
+        group="erasing",
+        flag="mask-size",
+        parse=share,
+        metavar="S",
+    )
+    value: Any = option(
+        "point", "fill: point (the colour found), mean, random, or 0…255", group="erasing", parse=fill, metavar="V"
+    )
+
+
+@dataclass(frozen=True)
+class RoundOptions:
+    """What :func:`~pasm_aug.rounds.algorithm.run_rounds` does, besides its network, data and folder.
+
+    Args:
+        augment (str): one of :data:`~pasm_aug.rounds.arms.AUGMENTS`; those in :data:`~pasm_aug.rounds.arms.MINED` mine.
+        erasing (Erasing): keywords ``p``, ``size``, ``value``.
+        stopping (StopRule): when to stop, keywords ``rounds``, ``patience``, ``margin``; by default after the first
+            round whose gain on validation is not beyond one standard error.
+        keep_points (int): the student sees the points of so many rounds, this one's and the last ones', one at a time.
+        refresh (float): mine anew only images whose true-class probability moved by at least this since the last
+            round; the others keep their point. 0: all are mined anew.
+        teacher (RoundResult, nn.Module or path, optional): start from this one: a module, a folder of
+            :func:`~pasm_aug.models.save_model`, or round 0 of another run on the same data, whose scores stand as they
+            are, and the points too that it mined in round 1 with the same search; default: train one.
+        miner (nn.Module, optional): mine with this network instead of the teacher (Table 7 of the paper).
+        search (str or PointSearch): the search, or its mode.
+        student (str): ``"refine"`` starts from the teacher's weights (the paper), ``"scratch"`` from new ones.
+        loss (LossOptions): keywords ``alpha``, ``beta``, ``label_smoothing``, ``class_weights``.
+        training (TrainingOptions): of teacher and students; keywords those of
+            :func:`~pasm_aug.training.trainer.train`, whose ``patience`` is ``early_stop`` here.
+        teacher_training (mapping, optional): options of the training that the first teacher alone has otherwise.
+        geometry (nn.Module, optional): random transform that student's and teacher's image go through together.
+        seed (int): of weights, order, erasing and, where ``search`` is a mode, of the search.
+        info (mapping, optional): what ``model.json`` should say: ``architecture``, ``classes``, ``mean``, ``std``,
+            ``image_size``.
+        tensorboard (bool): write event files into each round's folder.
+        workers (int): processes that load images.
+        progress (bool): show bars.
+
+    Raises:
+        ValueError: an option out of its range.
+    """
+
+    augment: str = option(
+        "point",
+        "; ".join(f"{name}: {text}" for name, text in AUGMENTS.items()),
+        group="erasing",
+        choices=tuple(AUGMENTS),
+    )
+    erasing: Erasing = part(Erasing)
+    stopping: StopRule = part(StopRule, recorded=False)
+    keep_points: int = option(
+        1,
+        "erase at the points of the last K rounds, one of them drawn each time; 1: this round's alone (the paper)",
+        group="rounds",
+        parse=at_least(1, int),
+        metavar="K",
+    )
+    refresh: float = option(
+        0.0,
+        "from round 2 on, mine again only the images whose true-class probability moved by T or more, and keep the "
+        "other points; 0.01 saves about 40 %% of the search for 2 %% of its drop; 0: mine all (the paper)",
+        group="rounds",
+        parse=ratio,
+        metavar="T",
+    )
+    teacher: RoundResult | nn.Module | str | Path | None = option(
+        None,
+        "start from this trained network (a round's folder)",
+        group="rounds",
+        parse=Path,
+        metavar="DIR",
+        identity=network_digest,
+    )
+    miner: nn.Module | None = option(
+        None, "mine with this network instead (Table 7)", group="rounds", parse=Path, metavar="DIR",
+        identity=network_digest,
+    )  # fmt: skip
+    search: str | PointSearch = option("seeded", identity=None)
+    student: str = option(
+        "refine",
+        "refine: from the teacher's weights (the paper); scratch: from new ones",
+        group="rounds",
+        choices=STUDENTS,
+    )
+    loss: LossOptions = part(LossOptions)
+    training: TrainingOptions = part(TrainingOptions, epochs=6)
+    teacher_training: Mapping[str, Any] | None = option(None, identity=lambda given: options.plain(given or {}))
+    geometry: nn.Module | None = option(None, identity=repr)
+    seed: int = option(0, flag="seed")
+    info: Mapping[str, Any] | None = option(None, identity=None)
+    tensorboard: bool = option(
+        False, "write curves for TensorBoard too: tensorboard --logdir DIR of --out", group="machine", identity=None
+    )
+    workers: int = option(0, flag="workers", identity=None)
+    progress: bool = option(True, identity=None)
+
+    def __post_init__(self) -> None:
+        if self.student not in STUDENTS:
+            raise ValueError(f"student must be 'refine' or 'scratch', got {self.student!r}")
+        if self.keep_points < 1:
+            raise ValueError(f"keep_points must be at least 1, got {self.keep_points}")
+        if not 0 <= self.refresh <= 1:
+            raise ValueError(f"refresh must be a difference of probabilities in [0, 1], got {self.refresh}")
+        number, scores = getattr(self.teacher, "round", 0), getattr(self.teacher, "val", None)
+        if scores is not None and (number or scores.predictions is None):
+            raise ValueError(
+                f"teacher must be round 0 of a run that kept its predictions.csv, got round {number} of "
+                f"{self.teacher.folder}: pass the folder itself to start from its network"  # type: ignore[union-attr]
+            )
+        make_erase(self.augment, None, **vars(self.erasing))
+        assert self.first_training
+        assert self.point_search
+
+    @property
+    def first_training(self) -> TrainingOptions:
+        """The options of the first teacher's training."""
+        return options.replaced(self.training, **(self.teacher_training or {}))
+
+    @property
+    def point_search(self) -> PointSearch:
+        """The search with all its options."""
+        from pasm_aug.search.point_search import PointSearch
+
+        return PointSearch(self.search, seed=self.seed) if isinstance(self.search, str) else self.search
+
+    def identity(self) -> dict[str, Any]:
+        """What the rounds depend on, ready for JSON; how many there are is none of it: more may follow."""
+        about = options.identity(self) | {"search": self.point_search.settings()}
+        return about | ({"erasing": {}} if self.augment in ("none", "random") else {})
+
+
+class RoundKeywords(CommonKeywords, total=False):
+    """:class:`RoundOptions` and its parts as flat keywords, for editors and type checkers."""
+
+    augment: str
+    p: float
+    size: float | int
+    value: str | float | Sequence[float]
+    rounds: int | None
+    patience: int
+    margin: float
+    keep_points: int
+    refresh: float
+    teacher: RoundResult | nn.Module | str | Path | None
+    miner: nn.Module | None
+    search: str | PointSearch
+    student: str
+    alpha: float
+    beta: float
+    label_smoothing: float
+    class_weights: str | None
+    early_stop: int | None
+    teacher_training: Mapping[str, Any] | None
+    geometry: nn.Module | None
+    seed: int
+    info: Mapping[str, Any] | None
+    tensorboard: bool
+    workers: int
+    progress: bool
