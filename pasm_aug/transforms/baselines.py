@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 import PIL.Image
@@ -17,7 +18,9 @@ from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.core.image_content import content_key
 from pasm_aug.transforms import fill
 from pasm_aug.transforms.erase import PointAdversarialErase
-from pasm_aug.transforms.shared_counters import SharedCounts
+from pasm_aug.transforms.images import check_image, is_plain_image
+from pasm_aug.transforms.placement import at_any_pixel
+from pasm_aug.transforms.shared_counters import SharedCounters, erased_area
 from pasm_aug.transforms.validation import check_probability
 
 _AREA = ("erased_pixels", "pixels")
@@ -26,29 +29,44 @@ _AREA = ("erased_pixels", "pixels")
 class RandomPlaceErase(PointAdversarialErase):
     """PASM's square in the mined colour at a random place: any pixel is its centre, and borders clip it alike."""
 
-    def _centre(self, x: Any, y: Any, u: Any, width: int, height: int) -> tuple[Any, Any]:
-        return u[0] * width // 1, u[1] * height // 1
+    _centre = staticmethod(at_any_pixel)
 
 
 class CountedRandomErasing(v2.RandomErasing):
-    """torchvision's RandomErasing, which also counts what it erased."""
+    """:class:`torchvision.transforms.v2.RandomErasing`, which also counts what it erased.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._counts = SharedCounts(_AREA)
+    Args:
+        p (float): see there, as the others.
+        scale (sequence of two floats): share of the image's area.
+        ratio (sequence of two floats): width by height.
+        value (float, sequence of floats or str): to fill with.
+        inplace (bool): write into the image.
+    """
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        scale: Sequence[float] = (0.02, 0.33),
+        ratio: Sequence[float] = (0.3, 3.3),
+        value: float | Sequence[float] | Literal["random"] = 0.0,
+        inplace: bool = False,
+    ) -> None:
+        super().__init__(p, scale, ratio, value, inplace)
+        self._counters = SharedCounters(_AREA)
 
     def forward(self, *inputs: Any) -> Any:
-        self._counts.add(pixels=_pixels(inputs))
+        width, height = check_image(inputs[0][0] if isinstance(inputs[0], tuple | list) else inputs[0])
+        self._counters.add(pixels=width * height)
         return super().forward(*inputs)
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         if params["v"] is not None:
-            self._counts.add(erased_pixels=int(params["h"]) * int(params["w"]))
+            self._counters.add(erased_pixels=int(params["h"]) * int(params["w"]))
         return super().transform(inpt, params)
 
     def erased_area(self, *, here: bool = False) -> tuple[int, int]:
         """(pixels erased, pixels seen) over all processes, or by this one alone."""
-        return self._counts.erased_area(here=here)
+        return erased_area(self._counters, here=here)
 
     def __repr__(self) -> str:
         return super().__repr__().replace(type(self).__name__, "RandomErasing", 1)
@@ -60,24 +78,24 @@ class CamRegionErase(v2.Transform):
     Takes a PIL image or a tensor (C, H, W), alone or in a v2 sample; an image without a map stays as it is.
 
     Args:
-        cams: of :func:`~pasm_aug.search.cam_cache.class_activation_cache`.
-        p: probability of erasing.
-        threshold: share of the map's maximum from which on a pixel is erased. The paper erases the "top 20 %" of the
-            map's values, read here as those above 0.8 of the largest.
+        cams (str, path or PositionCache): of :func:`~pasm_aug.search.cam_cache.class_activation_cache`.
+        p (float): probability of erasing. Default: 0.5.
+        threshold (float): share of the map's maximum from which on a pixel is erased. The paper erases the "top 20 %"
+            of the map's values, read here as those above 0.8 of the largest. Default: 0.8.
     """
 
     def __init__(self, cams: str | os.PathLike[str] | PositionCache, *, p: float = 0.5, threshold: float = 0.8) -> None:
         super().__init__()
-        self._transformed_types = (fill.is_plain_image, tv_tensors.Image, PIL.Image.Image)
+        self._transformed_types = (is_plain_image, tv_tensors.Image, PIL.Image.Image)
         self.cams = cams if isinstance(cams, PositionCache) else PositionCache.open(cams)
         self.p, self.threshold = check_probability(p), threshold
-        self._counts = SharedCounts(_AREA)
+        self._counters = SharedCounters(_AREA)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """``mask``: (H, W) bool, or ``None``; ``colour``: uint8, one a channel."""
         image = flat_inputs[0]
-        width, height = fill.check_image(image)
-        self._counts.add(pixels=width * height)
+        width, height = check_image(image)
+        self._counters.add(pixels=width * height)
         self.cams.refresh()
         row = self.cams.find(content_key(image)) if torch.rand(1).item() < self.p else -1
         if row < 0:
@@ -85,7 +103,7 @@ class CamRegionErase(v2.Transform):
         grid = self.cams.metadata["grid"]
         cam = torch.from_numpy(self.cams.strengths(row).reshape(1, 1, *grid))
         mask = F.interpolate(cam, (height, width), mode="bilinear")[0, 0] >= self.threshold
-        self._counts.add(erased_pixels=int(mask.sum()))
+        self._counters.add(erased_pixels=int(mask.sum()))
         return {"mask": mask, "colour": self.cams.point(row)[2]}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
@@ -105,13 +123,7 @@ class CamRegionErase(v2.Transform):
 
     def erased_area(self, *, here: bool = False) -> tuple[int, int]:
         """(pixels erased, pixels seen) over all processes, or by this one alone."""
-        return self._counts.erased_area(here=here)
+        return erased_area(self._counters, here=here)
 
     def extra_repr(self) -> str:
         return f"{self.cams.path!r}, p={self.p}, threshold={self.threshold}"
-
-
-def _pixels(inputs: tuple[Any, ...]) -> int:
-    image = inputs[0][0] if isinstance(inputs[0], tuple | list) else inputs[0]
-    width, height = fill.check_image(image)
-    return width * height

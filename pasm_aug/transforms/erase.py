@@ -1,40 +1,40 @@
 """Erase where the teacher looks: the augmentation of PASM as a torchvision v2 transform (paper, Section 3.2, Alg. 1).
 
-Unlike Random Erasing the place is looked up, in a cache that was mined before (:mod:`pasm_aug.transforms.placement`); the transform
-runs no network and reads one row.
+Unlike Random Erasing the point is looked up, in a cache that was mined before; the transform runs no network and reads
+one row. Where to erase is decided in :mod:`pasm_aug.transforms.params`, how in :mod:`pasm_aug.transforms.functional`.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import PIL.Image
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from pasm_aug.cache.position_cache import PositionCache
-from pasm_aug.core.geometry import Box
-from pasm_aug.core.painting import erase_patch, erase_patches
-from pasm_aug.transforms import fill
-from pasm_aug.transforms.batch_placement import BatchPlacing
+from pasm_aug.transforms import validation
 from pasm_aug.transforms.erase_point import ErasePoint
-from pasm_aug.transforms.indexed_dataset import IndexedDataset, SampleIndex
-from pasm_aug.transforms.miss_report import CacheMiss
-from pasm_aug.transforms.paired_view import PairedView
-from pasm_aug.transforms.placement import leading
+from pasm_aug.transforms.functional import fill_box, fill_boxes
+from pasm_aug.transforms.images import is_plain_image
+from pasm_aug.transforms.indexed_dataset import SampleIndex
+from pasm_aug.transforms.miss_report import MissReport
+from pasm_aug.transforms.params import COUNTERS, ParamsMaker
+from pasm_aug.transforms.placement import Placement, at_the_point
+from pasm_aug.transforms.point_lookup import PointLookup
+from pasm_aug.transforms.row_lookup import RowLookup
+from pasm_aug.transforms.shared_counters import SharedCounters, erased_area
 
-__all__ = ["CacheMiss", "ErasePoint", "IndexedDataset", "PairedView", "PointAdversarialErase", "SampleIndex"]
-
-_PICTURES = (Tensor, tv_tensors.Image, tv_tensors.Video)
+_TENSORS = (Tensor, tv_tensors.Image, tv_tensors.Video)
 _PASSING = (int, SampleIndex, ErasePoint)
 
 
-class PointAdversarialErase(BatchPlacing):
+class PointAdversarialErase(v2.Transform):
     """Fill a square around a mined point of the image, with probability ``p``.
 
     Takes an image alone (v1 ``Compose``) or any nesting of images, labels, boxes, masks and key points (v2); all but
@@ -45,30 +45,39 @@ class PointAdversarialErase(BatchPlacing):
     carries an :class:`ErasePoint`.
 
     Args:
-        cache: path, :class:`PositionCache`, or ``None``: then every image is a miss, which with
-            ``on_miss="random"`` gives a random square of matched size.
-        p: probability of erasing.
-        size: side of the square: a float in (0, 1] is a share of the shorter side of the image as it comes in, an
-            int is pixels; a resize between mining and erasing changes the image, not the square's share of it.
-        size_range: (low, high) alike, both included, drawn anew at each call; replaces ``size``.
-        value: ``"point"`` the mined colour (on a miss, a uniformly drawn one), ``"mean"`` of the image per channel,
-            ``"random"`` uniform noise, or a number or one per channel in the image's own range at this stage.
-            With an :class:`ErasePoint`, ``"point"`` needs an index beside it to know the colour.
-        on_miss: ``"random"`` a square of the same size anywhere, ``"skip"`` nothing, ``"raise"`` :class:`CacheMiss`.
-        index_getter: ``"default"``; a callable from the sample to its index, which is trusted; ``None`` to go by
-            content alone. For a batch: a dict entry (B,), a :class:`SampleIndex` (B, 2), or a getter of B integers.
-        mean: of the ``Normalize`` that this transform stands behind, with ``std``; colours are normalised likewise.
-        std: see ``mean``.
-        inplace: write into the image.
+        cache (str, path, PositionCache or None): of :func:`~pasm_aug.search.mine.mine_positions`. With ``None`` every
+            image is a miss, which with ``on_miss="random"`` gives a random square of matched size.
+        p (float): probability of erasing. Default: 0.5.
+        size (float): side of the square: a float in (0, 1] is a share of the shorter side of the image as it comes in,
+            an int is pixels; a resize between mining and erasing changes the image, not the square's share of it.
+            Default: 31/224.
+        size_range (tuple of two floats, optional): (low, high) alike, both included, drawn anew at each call; replaces
+            ``size``.
+        value (str, float or sequence of floats): ``"point"`` the mined colour (on a miss, a uniformly drawn one),
+            ``"mean"`` of the image per channel, ``"random"`` uniform noise, or a number or one per channel in the
+            image's own range at this stage. With an :class:`ErasePoint`, ``"point"`` needs an index beside it to know
+            the colour. Default: ``"point"``.
+        on_miss (str): ``"random"`` a square of the same size anywhere, ``"skip"`` nothing, ``"raise"``
+            :class:`CacheMiss`. Default: ``"random"``.
+        index_getter (str, callable or None): ``"default"``; a callable from the sample to its index, which is trusted;
+            ``None`` to go by content alone. For a batch: a dict entry (B,), a :class:`SampleIndex` (B, 2), or a getter
+            of B integers. Default: ``"default"``.
+        mean (sequence of floats, optional): of the ``Normalize`` that this transform stands behind, with ``std``;
+            colours are normalised likewise.
+        std (sequence of floats, optional): see ``mean``.
+        inplace (bool): write into the image. Default: ``False``.
 
     Raises:
-        ValueError: when called, an index of another data set, an image and colours of different channels, or an
-            ``ErasePoint`` of another canvas.
+        ValueError: an option out of its range; when called, an index of another data set, an image and colours of
+            different channels, or an ``ErasePoint`` of another canvas.
+        TypeError: an option of another kind; when called, no image, or one of a kind that cannot be erased.
         CacheMiss: when called, as ``on_miss`` says.
         CacheError: the cache is damaged or gone.
     """
 
-    _transformed_types = (fill.is_plain_image, tv_tensors.Image, tv_tensors.Video, PIL.Image.Image)
+    _transformed_types = (is_plain_image, tv_tensors.Image, tv_tensors.Video, PIL.Image.Image)
+    # The one thing in which RandomPlaceErase differs.
+    _centre: ClassVar[staticmethod[..., Any]] = staticmethod(at_the_point)
 
     def __init__(
         self,
@@ -77,36 +86,42 @@ class PointAdversarialErase(BatchPlacing):
         p: float = 0.5,
         size: float = 31 / 224,
         size_range: tuple[float, float] | None = None,
-        value: str | float | Sequence[float] = "point",
-        on_miss: str = "random",
-        index_getter: str | Callable[[Any], Any] | None = "default",
+        value: Literal["point", "mean", "random"] | float | Sequence[float] = "point",
+        on_miss: Literal["random", "skip", "raise"] = "random",
+        index_getter: validation.IndexGetter = "default",
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         inplace: bool = False,
     ) -> None:
-        super().__init__(
-            cache,
-            p=p,
-            size=size,
-            size_range=size_range,
-            value=value,
-            on_miss=on_miss,
-            index_getter=index_getter,
-            mean=mean,
-            std=std,
+        super().__init__()
+        cache = cache if cache is None or isinstance(cache, PositionCache) else PositionCache.open(cache)
+        self.cache, self.inplace = cache, inplace
+        self.value = validation.check_value(value)
+        self._normalisation = validation.check_normalisation(mean, std)
+        self._counters = SharedCounters(COUNTERS)
+        rows = RowLookup(cache, validation.check_index_getter(index_getter), self._normalisation)
+        self._make_params = ParamsMaker(
+            PointLookup(rows, coloured=self.value == "point"),
+            Placement(
+                validation.check_probability(p),
+                validation.check_size("size", size),
+                None if size_range is None else validation.check_size_range(size_range),
+                centre=type(self)._centre,
+            ),
+            MissReport(cache, validation.check_on_miss(on_miss), self._counters, self._normalisation),
+            self._counters,
         )
-        self.inplace = inplace
 
     def forward(self, *inputs: Any) -> Any:
-        sample = inputs[0] if len(inputs) == 1 else inputs
-        if type(sample) in _PICTURES or isinstance(sample, PIL.Image.Image):  # the common samples need no flattening
-            return self.transform(sample, self._draw([sample], sample, ()))
-        if type(sample) is tuple and _is_image_with_names(sample):
-            return self.transform(sample[0], self._draw(sample[:1], sample, sample[1:])), *sample[1:]
+        sample: Any = inputs[0] if len(inputs) == 1 else inputs
+        if type(sample) in _TENSORS or isinstance(sample, PIL.Image.Image):  # the common samples need no flattening
+            return self.transform(sample, self._make_params([sample], sample, ()))
+        if type(sample) is tuple and _is_image_with_labels(sample):
+            return self.transform(sample[0], self._make_params(sample[:1], sample, sample[1:])), *sample[1:]
         leaves, spec = tree_flatten(sample)
         chosen = self._needs_transform_list(leaves)
         images = [leaf for leaf, take in zip(leaves, chosen, strict=True) if take]
-        params = self._draw(images, sample, leaves)
+        params = self._make_params(images, sample, leaves)
         outputs = [self.transform(x, params) if take else x for x, take in zip(leaves, chosen, strict=True)]
         return tree_unflatten(outputs, spec)
 
@@ -118,62 +133,49 @@ class PointAdversarialErase(BatchPlacing):
         """
         chosen = self._needs_transform_list(flat_inputs)
         images = [leaf for leaf, take in zip(flat_inputs, chosen, strict=True) if take]
-        return self._draw(images, images[0] if images else None, flat_inputs)
+        return self._make_params(images, images[0] if images else None, flat_inputs)
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Apply what :meth:`make_params` drew to one image, or to the images of a batch."""
+        options: Any = {"normalisation": self._normalisation, "inplace": self.inplace}
         if "boxes" in params:
-            return self._transform_batch(inpt, params["boxes"], params["colours"])
-        box = params["box"]
-        if box is None:
+            return fill_boxes(inpt, params["boxes"], self.value, params["colours"], **options)
+        if params["box"] is None:
             return inpt
-        image = inpt if isinstance(inpt, Tensor) else fill.holding_colours(inpt)
-        if self.value == "point":
-            colour = fill.colour_fill(image, params["colour"], self._normalisation)
-            return erase_patch(image, box, colour, inplace=self.inplace)
-        if self.value == "mean":
-            return erase_patch(image, box, fill.mean_fill(image), inplace=self.inplace)
-        if not isinstance(self.value, str):
-            return erase_patch(image, box, fill.number_fill(image, self.value), inplace=self.inplace)
-        left, top, right, bottom = box
-        if isinstance(image, PIL.Image.Image):
-            image = image if self.inplace else image.copy()
-            image.paste(fill.pil_noise(image, (bottom - top, right - left)), box)
-            return image
-        patch = fill.noise(image, (bottom - top, right - left), self._normalisation)[0]
-        return erase_patch(image, box, patch.to(image.device), inplace=self.inplace)
+        return fill_box(inpt, params["box"], self.value, params["colour"], **options)
 
-    def _transform_batch(self, images: Tensor, boxes: Sequence[Box | None], colours: Tensor) -> Tensor:
-        lead = leading(images)
-        if math.prod(images.shape[:lead]) != len(boxes):
-            raise ValueError(f"params are for {len(boxes)} images, the batch has shape {tuple(images.shape)}")
-        if not any(boxes):
-            return images
-        if self.value == "point":
-            values = fill.colour_fills(images, colours, self._normalisation)
-        elif self.value == "mean":
-            each = (images if type(images) is Tensor else images.as_subclass(Tensor)).flatten(0, lead - 1)
-            values = torch.stack([torch.as_tensor(fill.mean_fill(image)) for image in each])[..., 0, 0]
-        elif self.value == "random":
-            side = max(max(box[2] - box[0], box[3] - box[1]) for box in boxes if box is not None)
-            values = fill.noise(images, (side, side), self._normalisation, count=len(boxes))
-            return erase_patches(images, boxes, values, lead=lead, inplace=self.inplace)
-        else:
-            assert not isinstance(self.value, str)
-            row = torch.tensor(fill.number_fill(images, self.value), dtype=torch.float64)
-            values = row.expand(len(boxes), -1)
-        return erase_patches(images, boxes, values[..., None, None], lead=lead, inplace=self.inplace)
+    def stats(self) -> dict[str, int]:
+        """Totals over all processes that share this transform, in images: ``calls``, ``erased``, ``hits``,
+        ``misses``, and of these ``skipped``."""
+        totals = self._counters.totals()
+        totals["erased"] = totals["hits"] + totals["misses"] - totals["skipped"]
+        return {name: totals[name] for name in ("calls", "erased", "hits", "misses", "skipped")}
+
+    def erased_area(self, *, here: bool = False) -> tuple[int, int]:
+        """(pixels erased, pixels seen) over all processes, or by this one alone."""
+        return erased_area(self._counters, here=here)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what every module has: workers are started with less than a kilobyte."""
+        usual = vars(torch.nn.Module())
+        return {name: value for name, value in vars(self).items() if name not in usual or value != usual[name]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        torch.nn.Module.__init__(self)
+        self.__dict__.update(state)
 
     def extra_repr(self) -> str:
-        size = f"size={self.size:.4g}" if self.size_range is None else f"size_range={self.size_range}"
+        placement = self._make_params.placement
+        size = f"size={placement.size:.4g}" if placement.size_range is None else f"size_range={placement.size_range}"
         path = None if self.cache is None else self.cache.path
-        return f"{path!r}, p={self.p}, {size}, value={self.value!r}, on_miss={self.on_miss!r}"
+        on_miss = self._make_params.misses.on_miss
+        return f"{path!r}, p={placement.p}, {size}, value={self.value!r}, on_miss={on_miss!r}"
 
 
-def _is_image_with_names(sample: tuple[Any, ...]) -> bool:
+def _is_image_with_labels(sample: tuple[Any, ...]) -> bool:
     """(image, label, index, …), where no flattening is needed to find the image."""
     first: Any = sample[0] if sample else None
-    if not isinstance(first, PIL.Image.Image) and not (type(first) in _PICTURES and first.ndim > 2):
+    if not isinstance(first, PIL.Image.Image) and not (type(first) in _TENSORS and first.ndim > 2):
         return False
     for other in sample[1:]:
         if type(other) not in _PASSING and not (type(other) is Tensor and other.ndim < 3):

@@ -7,6 +7,7 @@ brings its own kernels where torchvision's count otherwise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,8 +46,8 @@ class ErasePoint(Collatable, tv_tensors.KeyPoints):
     TrivialAugment and AugMix refuse key points: erase before them.
 
     Args:
-        data: (K, 2), or (2,) for one point.
-        canvas_size: (height, width) of the image.
+        data (Any): what :func:`torch.as_tensor` takes, of shape (K, 2), or (2,) for one point.
+        canvas_size (tuple of ints): (height, width) of the image.
     """
 
     def __new__(cls, data: Any, *, canvas_size: tuple[int, int], **options: Any) -> ErasePoint:
@@ -54,7 +55,12 @@ class ErasePoint(Collatable, tv_tensors.KeyPoints):
 
     @classmethod
     def at_pixels(cls, xy: Any, canvas_size: tuple[int, int]) -> ErasePoint:
-        """Points in the middle of the pixels (column, row) ``xy`` (K, 2)."""
+        """Points in the middle of pixels.
+
+        Args:
+            xy (Any): (K, 2), the pixels' (column, row).
+            canvas_size (tuple of ints): (height, width) of the image.
+        """
         return cls(torch.as_tensor(xy).to(torch.float32) + 0.5, canvas_size=canvas_size)
 
     @classmethod
@@ -66,6 +72,22 @@ class ErasePoint(Collatable, tv_tensors.KeyPoints):
             return output
         like = next(arg for arg in args if isinstance(arg, cls))
         return cls._wrap(output, canvas_size=like.canvas_size, check_dims=False)
+
+
+def points_of_each(points: ErasePoint, width: int, height: int, count: int) -> list[list[list[float]]]:
+    """The points [x, y] of each of ``count`` images.
+
+    Raises:
+        ValueError: points of another canvas, or of another number of images.
+    """
+    if tuple(points.canvas_size) != (height, width):
+        raise ValueError(
+            f"the ErasePoint is for a canvas (height, width) = {tuple(points.canvas_size)}, the image has "
+            f"{(height, width)}: a transform changed one without the other"
+        )
+    if math.prod(points.shape[:-2]) != count:
+        raise ValueError(f"{count} images need an ErasePoint ({count}, K, 2), got {tuple(points.shape)}")
+    return points.as_subclass(Tensor).reshape(count, -1, 2).tolist()
 
 
 def _moved(points: ErasePoint, xy: Tensor, canvas_size: tuple[int, int] | None = None) -> ErasePoint:

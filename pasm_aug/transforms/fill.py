@@ -2,84 +2,15 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import PIL.Image
 import torch
 from torch import Tensor
-from torchvision.transforms.v2._utils import is_pure_tensor
 
-from pasm_aug.core.image_content import BITS, DEEP_MODES, as_uint8, is_grey
-
-Image = PIL.Image.Image | Tensor
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """``(x - mean) / std`` per channel on floats in [0, 1], as :class:`torchvision.transforms.v2.Normalize` does."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def apply(self, values: Tensor) -> Tensor:
-        """(C, …) in [0, 1] → normalised."""
-        return (values - self._column(self.mean, values)) / self._column(self.std, values)
-
-    def undo(self, image: Tensor) -> Tensor:
-        """(C, H, W) normalised → float32 in [0, 1]."""
-        image = image.detach().float()
-        return image * self._column(self.std, image) + self._column(self.mean, image)
-
-    def columns(self, channels: int) -> list[tuple[float, ...]]:
-        """mean and std, one number a channel each."""
-        return [part * channels if len(part) == 1 else part for part in (self.mean, self.std)]
-
-    def _column(self, values: tuple[float, ...], like: Tensor) -> Tensor:
-        if len(values) not in (1, like.shape[0]):
-            raise ValueError(f"mean and std hold {len(values)} numbers, the image has {like.shape[0]} channels")
-        return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.ndim - 1))
-
-
-def is_plain_image(leaf: Any) -> bool:
-    """Whether part of a sample is a plain tensor that can be an image: a label or a one-hot vector is none."""
-    return is_pure_tensor(leaf) and leaf.ndim > 2
-
-
-def check_image(image: Image, normalisation: Normalisation | None = None) -> tuple[int, int]:
-    """(width, height) of an image, or of the images of a batch or video, that can be erased.
-
-    Raises:
-        TypeError: a dtype or PIL mode that has no known range; or not floating though mean and std are given.
-        ValueError: a tensor that is not (..., C, H, W) with 1 to 4 channels, or without pixels.
-    """
-    if isinstance(image, PIL.Image.Image):
-        if image.mode in DEEP_MODES:
-            raise TypeError(f"image must have 8 bits a channel, got PIL mode {image.mode!r}: convert it to L or RGB")
-        if normalisation:
-            raise TypeError("mean and std are for normalised float tensors, got a PIL image")
-        width, height = image.size
-        shape: Any = image.size
-    else:
-        shape, dtype = image.shape, image.dtype
-        if len(shape) < 3 or not 1 <= shape[-3] <= 4:
-            raise ValueError(f"image must be (..., C, H, W) with 1 to 4 channels, got shape {tuple(shape)}")
-        if dtype not in BITS and not dtype.is_floating_point:
-            raise TypeError(f"image must be uint8, int16 or floating, got {dtype}")
-        if normalisation and dtype in BITS:
-            raise TypeError(f"mean and std are for normalised float tensors, got {dtype}")
-        height, width = shape[-2:]
-    if not width or not height:
-        raise ValueError(f"image must not be empty, got {tuple(shape)}")
-    return width, height
-
-
-def colour_channels(image: Image) -> int:
-    """1 for grey images (with or without alpha), 3 for the others."""
-    bands = len(image.getbands()) if isinstance(image, PIL.Image.Image) and image.mode not in ("P", "PA") else 3
-    return 1 if (image.shape[-3] if isinstance(image, Tensor) else bands) < 3 else 3
+from pasm_aug.core.image_content import BITS, as_uint8, is_grey
+from pasm_aug.transforms.images import Image, as_mined, colour_channels
+from pasm_aug.transforms.normalisation import Normalisation
 
 
 def holding_colours(image: Image) -> Image:
@@ -98,7 +29,7 @@ def match_channels(image: Image, colour: Sequence[int], normalisation: Normalisa
     wanted = colour_channels(image)
     if len(colour) == wanted:
         return colour
-    if len(colour) < wanted and is_grey(as_uint8(_first(image, normalisation))):
+    if len(colour) < wanted and is_grey(as_uint8(as_mined(image, normalisation))):
         return tuple(colour) * wanted
     if len(colour) > wanted and len(set(colour)) == 1:
         return tuple(colour)[:wanted]
@@ -144,13 +75,6 @@ def full(image: Tensor) -> int:
     return 2 ** BITS[image.dtype] - 1 if image.dtype in BITS else 1
 
 
-def _first(image: Image, normalisation: Normalisation | None) -> Image:
-    """The image, or a video's first frame, in [0, 1]."""
-    if isinstance(image, Tensor) and image.ndim > 3:
-        image = image[(0,) * (image.ndim - 3)]
-    return normalisation.undo(image) if normalisation and isinstance(image, Tensor) else image
-
-
 def mean_fill(image: Image) -> Sequence[float] | Tensor:
     """The mean per channel, in its own range, of an image or of all frames of a video; for a tensor (C, 1, 1)."""
     if isinstance(image, PIL.Image.Image):
@@ -193,24 +117,3 @@ def _pil_pixel(mode: str, colour: Sequence[int]) -> list[float]:
     one = PIL.Image.new("L" if len(colour) == 1 else "RGB", (1, 1), colour[0] if len(colour) == 1 else tuple(colour))
     pixel = one.convert(mode).getpixel((0, 0))
     return list(pixel) if isinstance(pixel, tuple) else [float(pixel or 0)]
-
-
-def check_value(value: Any) -> str | tuple[float, ...]:
-    """The ``value`` option of an erasing transform: a word, or numbers as a tuple."""
-    if isinstance(value, str):
-        if value not in ("point", "mean", "random"):
-            raise ValueError(f'value must be "point", "mean", "random" or numbers, got {value!r}')
-        return value
-    values = tuple(value) if isinstance(value, Sequence) else (value,)
-    if not values or not all(isinstance(v, numbers.Real) for v in values):
-        raise TypeError(f'value must be "point", "mean", "random" or numbers, got {value!r}')
-    return values
-
-
-def check_normalisation(mean: Any, std: Any) -> Normalisation | None:
-    """The ``mean`` and ``std`` options; both or neither."""
-    if mean is None and std is None:
-        return None
-    if mean is None or std is None or len(mean) != len(std) or not all(s > 0 for s in std):
-        raise ValueError(f"mean and std must be given together, equally long, std positive, got {mean!r} and {std!r}")
-    return Normalisation(tuple(float(m) for m in mean), tuple(float(s) for s in std))

@@ -7,10 +7,11 @@ made from a ``Subset`` or another split is noticed instead of finding the wrong 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
@@ -23,13 +24,13 @@ class SampleIndex(Collatable):
     """int64 (2,): [index, data set digest]; passes through every v2 transform unchanged; collated it is (B, 2).
 
     Args:
-        data: the two integers, or a tensor of them.
+        data (Tensor or sequence of ints): the two integers.
 
     Raises:
         ValueError: not two integers.
     """
 
-    def __new__(cls, data: Any) -> SampleIndex:
+    def __new__(cls, data: Tensor | Sequence[int]) -> SampleIndex:
         tensor = torch.as_tensor(data)
         if tensor.shape != (2,) or tensor.is_floating_point():
             raise ValueError(f"SampleIndex needs two integers, [index, digest], got {data!r}")
@@ -43,11 +44,12 @@ class IndexedDataset(Dataset):
     """Items (image, label, :class:`SampleIndex`) of ``base``, passed through ``transforms``.
 
     Args:
-        base: the data set that was mined: items (image, label), no random transforms.
-        transforms: called as ``transforms(image, label, index)``, like a v2 ``Compose``; with ``cache`` as
-            ``transforms(image, label, point, index)``.
-        cache: adds the mined points as an :class:`ErasePoint`, for transforms that erase after random geometry.
-        digest: of ``base``; computed by :func:`dataset_digest` by default.
+        base (Dataset): the data set that was mined, map-style: items (image, label), no random transforms.
+        transforms (callable, optional): called as ``transforms(image, label, index)``, like a v2 ``Compose``; with
+            ``cache`` as ``transforms(image, label, point, index)``.
+        cache (str, path or PositionCache, optional): adds the mined points as an :class:`ErasePoint`, for transforms
+            that erase after random geometry.
+        digest (int, optional): of ``base``; by default computed by :func:`dataset_digest`.
 
     Raises:
         CacheError: ``cache`` is damaged or gone.

@@ -17,16 +17,16 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2._utils import is_pure_tensor
 
 # These refuse two images in a call; their draws do not depend on the image, so the same state gives the same ones.
-_ONE_PICTURE = (v2.AutoAugment, v2.RandAugment, v2.TrivialAugmentWide, v2.AugMix)
+_ONE_IMAGE = (v2.AutoAugment, v2.RandAugment, v2.TrivialAugmentWide, v2.AugMix)
 
 
 class PairedView(nn.Module):
     """(image, label) → (erased, clean, label); a SampleIndex may follow the label and is used up here.
 
     Args:
-        erase: the transform that erases: a v2 transform (sees the label and index too) or any function of the image
-            alone; ``None`` gives two views of the clean image.
-        then: v2 transform, or ``v2.Compose`` or ``nn.Sequential`` of them, for both images together; or ``None``.
+        erase (callable or None): the transform that erases: a v2 transform (sees the label and index too) or any
+            function of the image alone; ``None`` gives two views of the clean image.
+        then (Module, optional): v2 transform, or ``v2.Compose`` or ``nn.Sequential`` of them, for both images together.
 
     Raises:
         TypeError: ``then`` holds something that is no v2 transform, which would draw for each image anew.
@@ -89,7 +89,7 @@ def _together(step: v2.Transform, erased: Any, clean: Any) -> tuple[Any, Any]:
     plain = is_pure_tensor(erased) and is_pure_tensor(clean)
     if plain:
         erased, clean = tv_tensors.Image(erased), tv_tensors.Image(clean)
-    if isinstance(step, _ONE_PICTURE):
+    if isinstance(step, _ONE_IMAGE):
         state = torch.get_rng_state()
         erased = step(erased)
         torch.set_rng_state(state)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 _SLOTS = 1024
-_process = os.getpid()
+_process = os.getpid()  # asking the system for it at every count would cost more than counting
 
 
 def _in_child() -> None:
@@ -19,21 +19,19 @@ def _in_child() -> None:
     _process = os.getpid()
 
 
-if hasattr(
-    os, "register_at_fork"
-):  # asking the system for the process's id at every count would cost more than counting
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
 
 
-class SharedCounts:
+class SharedCounters:
     """Named counters in shared memory: one row per process (by its id), so that no lock is needed and none is lost.
 
     A process that is being started (fork, spawn, forkserver) counts on the same memory; a copy or a pickle starts its
     own counts from zero.
 
     Args:
-        names: of the counters.
-        shared: memory of an existing one.
+        names (tuple of str): of the counters.
+        shared (Tensor, optional): memory of existing ones, (slots, counters) int64.
     """
 
     def __init__(self, names: tuple[str, ...], shared: Tensor | None = None) -> None:
@@ -51,18 +49,21 @@ class SharedCounts:
         for name, amount in amounts.items():
             cells[start + self._column[name]] += amount
 
-    def erased_area(self, *, here: bool = False) -> tuple[int, int]:
-        """(pixels erased, pixels seen), of counters that have these names, by all processes or by this one alone."""
-        if here:
-            start = _process % _SLOTS * len(self.names)
-            return tuple(self._cells[start + self._column[name]] for name in ("erased_pixels", "pixels"))  # type: ignore[return-value]
-        totals = self.totals()
-        return totals["erased_pixels"], totals["pixels"]
-
     def totals(self) -> dict[str, int]:
-        """Sums over all processes."""
+        """Sums over all processes, by name."""
         return dict(zip(self.names, self._array.sum(0).tolist(), strict=True))
+
+    def here(self) -> dict[str, int]:
+        """What this process alone has counted, by name."""
+        start = _process % _SLOTS * len(self.names)
+        return dict(zip(self.names, self._cells[start : start + len(self.names)], strict=True))
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         starting = get_spawning_popen() is not None
         return type(self), (self.names, self._shared) if starting else (self.names,)
+
+
+def erased_area(counters: SharedCounters, *, here: bool) -> tuple[int, int]:
+    """(``erased_pixels``, ``pixels``) of counters that have these names, over all processes or of this one alone."""
+    counts = counters.here() if here else counters.totals()
+    return counts["erased_pixels"], counts["pixels"]
