@@ -71,9 +71,9 @@ def epoch_of(dataset: Dataset, count: int, workers: int, seed: int) -> Callable[
 def load(root: Path, files: str, side: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of one kind of files at one side."""
     plain = ExpressionFolder(root / files, "train", transform=partial(resize_square, size=side))
-    begun = time.perf_counter()
+    start = time.perf_counter()
     cache = decoded(plain, root / "decoded", name=f"{files}-{side}", progress=False)
-    making = {CACHE: time.perf_counter() - begun}
+    making = {CACHE: time.perf_counter() - start}
     ways = {PLAIN: plain, CACHE: cache, MEMORY: InMemory(plain, progress=False)}
     rows = []
     for workers in args.workers:

@@ -263,13 +263,13 @@ def speed(subject: Subject) -> dict[str, Any]:
             _, maps = objective.maps(few, labels[:searched])
             share = ready.share
 
-        def ask(count: int, maps: Any = None) -> None:
+        def query(count: int, maps: Any = None) -> None:
             objective.evaluate(few, labels[:searched], which[:count], xy[:count], colour[:count], maps)
 
         works: dict[str, tuple[Callable[[], object], int]] = {
             "plain forward": (lambda: model(run), len(run)),
-            "query, whole network": (lambda: ask(whole), whole),
-            "query by windows": (lambda: ask(queries, maps), queries),
+            "query, whole network": (lambda: query(whole), whole),
+            "query by windows": (lambda: query(queries, maps), queries),
             "mining an image, seeded": (
                 lambda: PointSearch(seed=seed).run(model, images[:mined], labels[:mined]),
                 mined,

@@ -1,4 +1,4 @@
-"""Is the mined place the right place to erase?
+"""Is the mined point the right place to erase?
 
     python benchmarks/place.py --root FER2013 --teachers teachers [--pair DIR DIR] [--faces 64]
 

@@ -80,7 +80,7 @@ def loops(data: Any, view: PairedView, still: PairedView, teacher: nn.Module, re
             lambda: ours(small(), augment=still, teacher=teacher, reuse_logits=False),
             lambda: bare_epoch(small(), loader(still), teacher),
         ),
-        f"{LONG} such epochs, teacher asked once": (
+        f"{LONG} such epochs, logits cached": (
             lambda: ours(small(), augment=still, teacher=teacher, epochs=LONG),
             lambda: [bare_epoch(small(), loader(still), teacher) for _ in range(LONG)],
         ),

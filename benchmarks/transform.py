@@ -250,9 +250,9 @@ def wishes(times: dict[str, Times], memory: dict[str, float]) -> list[dict[str, 
     for form, pixels in INPUTS:
         own = times[f"{form} {pixels}²"]
         keyed = (1.5, 0.8) if (form, pixels) == ("float32", 224) else (0.8, 0.4)
-        for name, asked in ((KEY, keyed), (INDEX, (0.5, 0.25))):
-            asked = (1, 0.5) if form == "PIL" else asked
-            found.append((f"{form} {pixels}², {name}, ÷ {V2}", *asked, own[name] / own[V2]))
+        for name, figures in ((KEY, keyed), (INDEX, (0.5, 0.25))):
+            figures = (1, 0.5) if form == "PIL" else figures
+            found.append((f"{form} {pixels}², {name}, ÷ {V2}", *figures, own[name] / own[V2]))
     for form, pixels in INPUTS[:4]:
         own = times[f"64 × {form} {pixels}²"]
         found.append((f"64 × {form} {pixels}², {INDEX}, ÷ {LOOP}", 1, 0.5, own[INDEX] / own[LOOP]))

@@ -13,7 +13,7 @@ The way of a training image, and where to read on:
     report      pasm_aug.report        what came out, as a table and a page
 
 What all of them share is in pasm_aug.core, the commands are in pasm_aug.cli. Every public name is loaded when it is
-first asked for, so a loader worker that only transforms loads no more.
+first used, so a loader worker that only transforms loads no more.
 """
 
 from __future__ import annotations

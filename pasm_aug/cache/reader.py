@@ -1,4 +1,4 @@
-"""One image's row of a position cache, found in microseconds: what a transform asks for."""
+"""One image's row of a position cache, found in microseconds: what a transform looks up."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ from pasm_aug.training.loading import EpochSampler
 
 EPOCHS = 3  # the first warms up
 FEW = 2  # images for a first go
-POPULATION = 8  # of a search that is too dear to be tried in full: it asks 16 queries an image
+POPULATION = 8  # of a search that is too dear to be tried in full: it makes 16 queries an image
 
 
 def dry_run(args: argparse.Namespace) -> None:
@@ -160,7 +160,7 @@ def _read(args: argparse.Namespace, names: tuple[Split, ...]) -> tuple[Pace, dic
 
 
 def _affordable(search: PointSearch, shape: tuple[int, ...]) -> tuple[PointSearch, float]:
-    """A search that takes seconds, and how many times as dear the one that was asked for is."""
+    """A search that takes seconds, and how many times as dear the chosen one is."""
     if search.mode == "seeded":
         return search, 1.0
     small = dataclasses.replace(search, mode="paper", population_size=POPULATION, generations=1)

@@ -63,12 +63,12 @@ def also_in_training(args: argparse.Namespace) -> np.ndarray:
 
 
 def default_image_size(args: argparse.Namespace) -> int:
-    """The side of the images: as asked, else 48 for the small network and the paper's 224 for others."""
+    """The side of the images: as given, else 48 for the small network and the paper's 224 for others."""
     return args.image_size or (48 if args.model == "small" else 224)
 
 
 def model_factory(args: argparse.Namespace, num_classes: int) -> Callable[[], nn.Module]:
-    """Makes the network that was asked for; its initial weights come from torch's global generator."""
+    """Makes the chosen network; its initial weights come from torch's global generator."""
     return lambda: build_model(args.model, num_classes, weights=args.weights, seed=None)
 
 

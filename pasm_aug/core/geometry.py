@@ -10,7 +10,7 @@ Box = tuple[int, int, int, int]
 def patch_box(x: int, y: int, size: int, width: int, height: int) -> Box:
     """Box of a ``size`` × ``size`` patch centred on pixel (x, y), clipped at the borders.
 
-    An odd patch has (x, y) in its middle; an even one reaches one pixel further to the left and top.
+    An odd patch has (x, y) in its middle; an even one extends one pixel further to the left and top.
 
     Returns:
         ``(left, top, right, bottom)`` in pixels, right and bottom exclusive; never empty for a position inside.

@@ -1,4 +1,4 @@
-"""Names that are loaded when they are first asked for, so that a package costs no more than what is used of it."""
+"""Names that are loaded when they are first used, so that a package costs no more than what is used of it."""
 
 from __future__ import annotations
 

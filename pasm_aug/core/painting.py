@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 
 from pasm_aug.core.geometry import Box
 
-_HUGE = 1 << 22  # bytes from which on numpy asks for huge pages
+_HUGE = 1 << 22  # bytes from which on numpy requests huge pages
 
 
 def paint_squares(images: Tensor, xy: Tensor, colours: Tensor, side: int) -> Tensor:
@@ -23,8 +23,8 @@ def paint_squares(images: Tensor, xy: Tensor, colours: Tensor, side: int) -> Ten
         images: (N, C, H, W). xy: (N, 2) int64 positions (x, y) inside. colours: (N, C), in the images' own range.
         side: of the squares, in pixels.
     """
-    reach = torch.arange(side, device=images.device) - side // 2
-    x, y = (xy[:, i, None] + reach for i in (0, 1))
+    offsets = torch.arange(side, device=images.device) - side // 2
+    x, y = (xy[:, i, None] + offsets for i in (0, 1))
     x, y = x.clamp(0, images.shape[3] - 1), y.clamp(0, images.shape[2] - 1)  # the part outside falls on the border
     rows = torch.arange(len(images), device=images.device)
     images[rows[:, None, None], :, y[:, :, None], x[:, None, :]] = colours[:, None, None, :]
@@ -110,10 +110,10 @@ def _write_indexed(images: Tensor, kept: list[int], boxes: list[Box], values: Te
     """Write all boxes of the images ``kept`` at once, on any device and seen by autograd."""
     device = images.device
     side = max(max(right - left, bottom - top) for left, top, right, bottom in boxes)
-    corners, reach = torch.tensor(boxes), torch.arange(side)
+    corners, offsets = torch.tensor(boxes), torch.arange(side)
     widths, heights = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
     # Where a box is smaller than the largest, its last row and column are written again, with the same values.
-    x, y = (torch.minimum(reach, (sides - 1)[:, None]) for sides in (widths, heights))
+    x, y = (torch.minimum(offsets, (sides - 1)[:, None]) for sides in (widths, heights))
     if values.shape[-1] > 1:
         rows = torch.arange(len(kept))[:, None, None]
         fill = values.cpu()[rows, :, y[:, :, None], x[:, None, :]]
@@ -139,7 +139,7 @@ def _plain_clone(image: Tensor) -> Tensor:
 
 
 def _huge_clone(image: Tensor) -> Tensor:
-    """Numpy asks the system for huge pages, torch does not: at this size most of a clone's time is page faults."""
+    """Numpy requests huge pages of the system, torch does not: at this size most of a clone's time is page faults."""
     plain = image.as_subclass(Tensor)
     return torch.from_numpy(plain.numpy().copy()) if plain.is_contiguous() else plain.clone()
 

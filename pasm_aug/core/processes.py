@@ -17,7 +17,7 @@ def process_state(device: str | None = None) -> PartialState:
     """
     state = PartialState(cpu=_on_cpu(device))
     if device is not None and state.device.type != device:
-        raise ValueError(f"device {device!r} was asked for, but this process already computes on {state.device}")
+        raise ValueError(f"device {device!r} was requested, but this process already computes on {state.device}")
     return state
 
 
@@ -37,5 +37,5 @@ def _on_cpu(device: str | None) -> bool:
     if device not in (None, "cpu", "cuda"):
         raise ValueError(f"device must be None, 'cpu' or 'cuda', got {device!r}")
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device 'cuda' was asked for, but torch sees no CUDA device")
+        raise ValueError("device 'cuda' was requested, but torch sees no CUDA device")
     return device == "cpu" or not torch.cuda.is_available()

@@ -1,6 +1,6 @@
 """Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 
-A counter-based generator is a function: the same counter under the same key gives the same four words, whoever asks,
+A counter-based generator is a function: the same counter under the same key gives the same four words, whoever draws,
 in whatever order, on however many processes. The streams of the search are keyed by (seed, sample, generation,
 candidate), so batch size, threads and processes cannot change a result.
 
