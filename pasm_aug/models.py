@@ -114,7 +114,7 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
     if getattr(model, "preprocess", None) is None:
         model.preprocess = Preprocess()
     if weights not in (None, "none", "imagenet"):
-        load_weights(model, Path(str(weights)), strict=False)
+        load_weights(model, Path(str(weights)).expanduser(), strict=False)
     return model
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from pasm_aug.cli.options.groups import HelpFormatter
+from pasm_aug.core.parsers import path
 
 EPILOG = """examples:
   pasm-aug align photos faces                                   then: pasm-aug run --data folder --root faces
@@ -24,8 +24,8 @@ def add_align(parser: argparse.ArgumentParser) -> None:
     """The options of ``pasm-aug align``."""
     parser.epilog = EPILOG
     parser.formatter_class = _Formatter
-    parser.add_argument("src", metavar="SRC", type=Path, help="folder of photographs, with any sub-folders")
-    parser.add_argument("dst", metavar="DST", type=Path, help="folder of faces: new, or one that this command began")
+    parser.add_argument("src", metavar="SRC", type=path, help="folder of photographs, with any sub-folders")
+    parser.add_argument("dst", metavar="DST", type=path, help="folder of faces: new, or one that this command began")
     group = parser.add_argument_group("faces")
     group.add_argument("--size", metavar="S", type=int, default=224, help="side of the aligned image in pixels")
     group.add_argument(

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from pasm_aug.cli.options.groups import DATA
+from pasm_aug.core.parsers import path
 
 
 def add_check(parser: argparse.ArgumentParser) -> None:
@@ -16,9 +17,9 @@ def add_check(parser: argparse.ArgumentParser) -> None:
         default="folder",
         help="; ".join(f"{name}: {text}" for name, text in DATA.items()),
     )
-    parser.add_argument("--root", metavar="DIR", type=Path, help="where the data set lies (not for synthetic)")
+    parser.add_argument("--root", metavar="DIR", type=path, help="where the data set lies (not for synthetic)")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="for check.json and contact-sheet.png (default: runs/check-DATA)"
+        "--out", metavar="DIR", type=path, help="for check.json and contact-sheet.png (default: runs/check-DATA)"
     )
     parser.add_argument("--no-read", action="store_true", help="count only, read no image")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")

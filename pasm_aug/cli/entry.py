@@ -11,11 +11,17 @@ import importlib
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from pasm_aug.cli.align import add_align
 from pasm_aug.cli.check import add_check
-from pasm_aug.cli.environment import Terminated, deterministic, ended_by_sigterm, recorded, warnings_in_one_line
+from pasm_aug.cli.environment import (
+    Terminated,
+    deterministic,
+    ended_by_sigterm,
+    output_anywhere,
+    recorded,
+    warnings_in_one_line,
+)
 from pasm_aug.cli.evaluate import add_evaluate
 from pasm_aug.cli.mine import add_mine
 from pasm_aug.cli.options.file import read_options, set_options
@@ -24,6 +30,7 @@ from pasm_aug.cli.predict import add_predict
 from pasm_aug.cli.report import add_report
 from pasm_aug.cli.run import add_run
 from pasm_aug.cli.train import add_train
+from pasm_aug.core.parsers import path
 
 EXAMPLES = """examples:
   pasm-aug run                                                the whole method on drawn faces, 3 to 5 minutes
@@ -69,7 +76,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """
     parser = build_parser()
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    early.add_argument("--options", nargs="?", type=Path)
+    early.add_argument("--options", nargs="?", type=path)
     early.add_argument("--preset", nargs="?")
     given, _ = early.parse_known_args(words[1:])
     if words and words[0] in ("run", "train"):
@@ -85,7 +92,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     try:
-        with ended_by_sigterm(), warnings_in_one_line():
+        with ended_by_sigterm(), output_anywhere(), warnings_in_one_line():
             return _run(list(sys.argv[1:] if argv is None else argv))
     except Terminated:
         print("\npasm-aug: terminated; the same command goes on from here", file=sys.stderr)

@@ -1,10 +1,12 @@
-"""What surrounds a command: a scheduler that ends it, torchrun that shows its errors, kernels that may differ."""
+"""What surrounds a command: a scheduler that ends it, torchrun that shows its errors, a terminal, kernels that differ."""
 
 from __future__ import annotations
 
 import argparse
+import codecs
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -38,6 +40,71 @@ def ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+# How the few signs that our output has beside ASCII are written where the encoding has none of them.
+PLAIN = str.maketrans({"─": "-", "→": "->", "◀": "<", "±": "+-", "…": "...", "×": "x", "²": "2", "–": "-", "·": "-"})
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(PLAIN)
+    return text.encode("ascii", "replace").decode(), error.end
+
+
+codecs.register_error("pasm_aug.plainer", _plainer)
+
+
+class _Output:
+    """A stream whose reader may go away (``| head``): that ends what is printed, not the work."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.read = stream, True
+
+    def write(self, text: str) -> int:
+        return self._tried(self.stream.write, text) or len(text)
+
+    def flush(self) -> None:
+        self._tried(self.stream.flush)
+
+    def _tried(self, work: Callable[..., Any], *given: str) -> Any:
+        try:
+            return work(*given)
+        except BrokenPipeError:
+            self.read = False
+            with open(os.devnull, "w") as nowhere:  # also for what is still in the buffer
+                os.dup2(nowhere.fileno(), self.stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def is_read() -> bool:
+    """Whether what is printed may still be read by anybody."""
+    return getattr(sys.stdout, "read", None) is not False
+
+
+@contextmanager
+def output_anywhere() -> Iterator[None]:
+    """Output in every encoding, readers that go away, and figures without a window, whatever a notebook has left in
+    the environment. Names of files that are no UTF-8 are printed in their own bytes."""
+    before = sys.stdout, sys.stderr
+    streams = [(one, one.errors) for one in before if hasattr(one, "reconfigure")]
+    for stream, _ in streams:
+        utf8 = codecs.lookup(stream.encoding).name == "utf-8"
+        stream.reconfigure(errors="surrogateescape" if utf8 else "pasm_aug.plainer")
+    sys.stdout, sys.stderr = map(_Output, before)  # type: ignore[assignment]
+    backend = os.environ.get("MPLBACKEND")
+    os.environ["MPLBACKEND"] = "agg"
+    try:
+        yield
+    finally:
+        os.environ.pop("MPLBACKEND")
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+        sys.stdout, sys.stderr = before
+        for stream, errors in streams:
+            stream.reconfigure(errors=errors)
 
 
 @contextmanager

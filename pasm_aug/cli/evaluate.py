@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasm_aug.cli.options.groups import add_data, add_machine, add_subset
+from pasm_aug.core.parsers import path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,15 +19,15 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """The options of ``pasm-aug evaluate``."""
     add_data(parser, split="test")
     group = parser.add_argument_group("evaluation")
-    group.add_argument("--checkpoint", metavar="DIR", type=Path, required=True, help="folder of the trained network")
+    group.add_argument("--checkpoint", metavar="DIR", type=path, required=True, help="folder of the trained network")
     add_subset(group)
     group.add_argument(
         "--no-overlap",
         action="store_true",
         help="do not look for images that stand in the training split too (it has to be read for that)",
     )
-    group.add_argument("--json", metavar="FILE", type=Path, help="write the scores there as well")
-    group.add_argument("--out", metavar="DIR", type=Path, help="write scores.json and confusion.png there as well")
+    group.add_argument("--json", metavar="FILE", type=path, help="write the scores there as well")
+    group.add_argument("--out", metavar="DIR", type=path, help="write scores.json and confusion.png there as well")
     add_machine(parser)
 
 

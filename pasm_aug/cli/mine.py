@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import add_data, add_machine, add_search
+from pasm_aug.core.parsers import path
 from pasm_aug.rounds.options import Erasing
 
 
@@ -14,9 +14,9 @@ def add_mine(parser: argparse.ArgumentParser) -> None:
     """The options of ``pasm-aug mine``."""
     add_data(parser, split="train")
     group = parser.add_argument_group("mining")
-    group.add_argument("--teacher", metavar="DIR", type=Path, required=True, help="folder of the trained network")
+    group.add_argument("--teacher", metavar="DIR", type=path, required=True, help="folder of the trained network")
     group.add_argument(
-        "--out", metavar="FILE", type=Path, required=True, help="cache to write; an interrupted one goes on"
+        "--out", metavar="FILE", type=path, required=True, help="cache to write; an interrupted one goes on"
     )
     group.add_argument("--points", metavar="K", type=int, default=1, help="points for each image")
     group.add_argument("--query-batch", metavar="B", type=int, help="images a forward (default: automatic)")

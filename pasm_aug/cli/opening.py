@@ -140,5 +140,5 @@ def trained_size(folder: Path) -> int:
 
 
 def plain(value: Any) -> Any:
-    """An option as JSON can hold it."""
-    return str(value) if isinstance(value, Path) else value
+    """An option as JSON can hold it; a path from the root on, which means the same in every working folder."""
+    return str(value.resolve()) if isinstance(value, Path) else value

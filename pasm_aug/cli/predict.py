@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pasm_aug.core.parsers import path
+
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
     """The options of ``pasm-aug predict``."""
-    parser.add_argument("images", metavar="IMAGE|DIR", type=Path, help="an image, or a folder of them")
-    parser.add_argument("--checkpoint", metavar="DIR", type=Path, required=True, help="folder of the trained network")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="write predictions.csv and marked images there")
+    parser.add_argument("images", metavar="IMAGE|DIR", type=path, help="an image, or a folder of them")
+    parser.add_argument("--checkpoint", metavar="DIR", type=path, required=True, help="folder of the trained network")
+    parser.add_argument("--out", metavar="DIR", type=path, help="write predictions.csv and marked images there")
     parser.add_argument(
         "--no-align", action="store_true", help="the images are faces already, as the network was trained on"
     )
@@ -26,8 +28,9 @@ def predict(args: argparse.Namespace) -> None:
     """Find, align and classify the faces of photographs; print, and with --out write a table and marked images."""
     from tqdm import tqdm
 
+    from pasm_aug.cli.environment import is_read
     from pasm_aug.cli.opening import open_any_model, say  # these load torch: not for --help
-    from pasm_aug.core.files import save_image, write_atomic
+    from pasm_aug.core.files import beside, save_image, write_atomic
     from pasm_aug.core.processes import process_state
     from pasm_aug.data.align.aligner import FaceAligner
     from pasm_aug.data.files import ImageError
@@ -61,6 +64,8 @@ def predict(args: argparse.Namespace) -> None:
         results.append(one)
         face = "" if one.box or args.no_align else " (no face found: the whole image)"
         say(f"{one.file.relative_to(root)}: {in_words(one.probabilities, classes)}{face}")
+        if not (args.out or is_read()):
+            return
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
         write_atomic(args.out / "predictions.csv", table(results, classes, root))
@@ -68,7 +73,7 @@ def predict(args: argparse.Namespace) -> None:
         for one in results:
             faces.setdefault(one.file, []).append(one)
         for file, own in faces.items():
-            target = args.out / f"{file.relative_to(root)}.marked.png"  # a.jpg and a.png keep an image each
+            target = beside(args.out / file.relative_to(root), ".marked.png")  # a.jpg and a.png keep an image each
             target.parent.mkdir(parents=True, exist_ok=True)
             save_image(target, annotated(file, own, classes))
         say(f"→ {args.out}/predictions.csv")

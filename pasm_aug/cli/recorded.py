@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ HERE_ONLY = {"out", "decoded", "command", "quiet", "preset", "started", "options
 def config_of(args: argparse.Namespace) -> dict[str, Any]:
     """The options that a run's results depend on, as ``config.json`` holds them."""
     without = HERE_ONLY | changes_nothing(options.RoundOptions)
-    return {k: plain(v) for k, v in vars(args).items() if k not in without}
+    config = {k: plain(v) for k, v in vars(args).items() if k not in without}
+    if config.get("weights") not in (None, "none", "imagenet"):
+        config["weights"] = plain(Path(config["weights"]).expanduser())
+    return config
 
 
 def check_config(out: Path, config: dict[str, Any]) -> bool:
@@ -31,5 +35,9 @@ def check_config(out: Path, config: dict[str, Any]) -> bool:
     file = out / "config.json"
     if not file.exists():
         return False
-    refuse(read_json(file), config, f"--out {out} holds a run with other options ({{differing}}): choose another --out")
+    recorded = read_json(file)
+    for name, now in config.items():  # the same folder in other words
+        if isinstance(now, str) and os.path.isabs(now) and Path(str(recorded.get(name))).resolve() == Path(now):
+            recorded[name] = now
+    refuse(recorded, config, f"--out {out} holds a run with other options ({{differing}}): choose another --out")
     return True

@@ -6,18 +6,19 @@ import argparse
 from pathlib import Path
 
 from pasm_aug.core.files import write_atomic
+from pasm_aug.core.parsers import path
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     """The options of ``pasm-aug report``."""
     parser.add_argument(
-        "runs", metavar="DIR", type=Path, nargs="+", help="a run folder; several are compared side by side"
+        "runs", metavar="DIR", type=path, nargs="+", help="a run folder; several are compared side by side"
     )
     parser.add_argument(
         "--out",
         dest="page",
         metavar="FILE",
-        type=Path,
+        type=path,
         help="the page to write (default: report.html in DIR; of several, comparison.html beside the first)",
     )
 

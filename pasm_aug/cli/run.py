@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import PAPER, add_data, add_model, add_search
 from pasm_aug.cli.options.training import add_erasing, add_start, add_training
-from pasm_aug.core.parsers import at_least
+from pasm_aug.core.parsers import at_least, path
 from pasm_aug.rounds import options
 
 
@@ -16,7 +15,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     """The options of ``pasm-aug run``."""
     start = add_start(parser, kept="run.yaml")
     start.add_argument(
-        "--out", metavar="DIR", type=Path, help="run folder; an existing run is resumed (default: runs/DATA)"
+        "--out", metavar="DIR", type=path, help="run folder; an existing run is resumed (default: runs/DATA)"
     )
     start.add_argument(
         "--preset",

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from pasm_aug.cli.options.groups import add_data, add_model
 from pasm_aug.cli.options.training import add_erasing, add_start, add_training
+from pasm_aug.core.parsers import path
 from pasm_aug.rounds.arms import MINED
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     """The options of ``pasm-aug train``."""
     start = add_start(parser, kept="train.yaml")
-    start.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder of the trained network")
+    start.add_argument("--out", metavar="DIR", type=path, required=True, help="folder of the trained network")
     add_data(parser)
     add_model(parser)
     group = parser.add_argument_group("distilling")
     group.add_argument(
-        "--teacher", metavar="DIR", type=Path, help="its logits on the clean image enter the loss (Eq. 4)"
+        "--teacher", metavar="DIR", type=path, help="its logits on the clean image enter the loss (Eq. 4)"
     )
     group.add_argument(
         "--positions",
         metavar="FILE",
-        type=Path,
+        type=path,
         help="cache of `pasm-aug mine`; needed by --augment " + ", ".join(MINED),
     )
     add_erasing(parser)

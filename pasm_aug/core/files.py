@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,14 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+LONGEST = 255  # bytes of a file's name, on every file system in use
+
+
 def write_atomic(path: str | Path, data: bytes) -> None:
     """Write to a temporary neighbour, flush it to the disk, rename it into place, flush the folder."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    short = zlib.crc32(os.fsencode(path.name))  # the name itself may be as long as a name can be
+    temporary = path.with_name(f".{short:08x}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as handle:
             handle.write(data)
@@ -33,6 +38,21 @@ def write_atomic(path: str | Path, data: bytes) -> None:
             os.close(folder)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8, atomically; a file's name that is none stands there in its own bytes."""
+    write_atomic(path, text.encode("utf-8", "surrogateescape"))
+
+
+def beside(path: Path, ending: str) -> Path:
+    """``path`` with ``ending`` behind its name; of a name too long for that, the beginning and a checksum."""
+    name = os.fsencode(path.name)
+    if len(name) + len(ending) > LONGEST:
+        check = f"~{zlib.crc32(name):08x}"
+        name = name[: LONGEST - len(ending) - len(check)]
+        return path.with_name(name.decode(errors="ignore") + check + ending)
+    return path.with_name(path.name + ending)
+
+
 def save_image(path: str | Path, image: Image.Image) -> None:
     """Write a PIL image as PNG, atomically."""
     buffer = io.BytesIO()
@@ -42,7 +62,7 @@ def save_image(path: str | Path, image: Image.Image) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically."""
-    write_atomic(path, (json.dumps(value, indent=2) + "\n").encode())
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -52,7 +72,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         ValueError: the file is missing or damaged, by name.
     """
     try:
-        value = json.loads(Path(path).read_text())
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -68,4 +88,4 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_atomic(path, text.getvalue().encode())
+    write_text(path, text.getvalue())

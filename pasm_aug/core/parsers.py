@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 from typing import Any
+
+
+def path(text: str) -> Path:
+    """A path; ``~`` is the home folder, also where no shell has seen it (``--out=~/runs``, a file of options)."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
 def share(text: str) -> float | int:

@@ -14,10 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from pasm_aug.core.image_content import same_channels, to_uint8_tensor
 from pasm_aug.core.rng import derive_seed
+
+
+class SharedMemoryError(RuntimeError):
+    """A loader worker cannot hand over its batch."""
 
 
 @contextmanager
@@ -148,8 +152,12 @@ def make_loader(
 def collate(samples: list[tuple[Any, ...]]) -> tuple[Tensor, ...]:
     """Stack samples of (image, …, label, …): tensors and numbers.
 
+    In a loader worker the batch is put into shared memory here. Left to the thread that sends it, a shared memory that
+    is full (64 MB, docker's default) would be noticed by nobody, and the loader would wait for ever.
+
     Raises:
         ValueError: images of unequal shapes.
+        SharedMemoryError: no room for the batch.
     """
     columns = []
     for column in zip(*samples, strict=True):
@@ -162,4 +170,14 @@ def collate(samples: list[tuple[Any, ...]]) -> tuple[Tensor, ...]:
                 f"images of a batch must have one shape, got {sorted(shapes)}: resize them in the data set's transform"
             )
         columns.append(torch.stack(same_channels(column)))
-    return tuple(columns)
+    return tuple(map(_shared, columns)) if get_worker_info() else tuple(columns)
+
+
+def _shared(batch: Tensor) -> Tensor:
+    try:
+        return batch.share_memory_()
+    except RuntimeError as error:
+        raise SharedMemoryError(
+            f"shared memory has no room for a batch of {batch.nbytes / 1e6:,.0f} MB from a loader worker: use workers=0 "
+            "(--workers 0), fewer workers, a smaller batch, or give it more (docker run --shm-size=2g)"
+        ) from error

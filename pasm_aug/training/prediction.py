@@ -107,7 +107,7 @@ def table(found: Sequence[Prediction], classes: Sequence[str], root: Path) -> by
         box = ["" for _ in range(4)] if one.box is None else [f"{side:.1f}" for side in one.box]
         best = classes[int(one.probabilities.argmax())]
         writer.writerow([name, *box, best, *(f"{p:.6f}" for p in one.probabilities)])
-    return text.getvalue().encode()
+    return text.getvalue().encode("utf-8", "surrogateescape")  # names that are no UTF-8, in their own bytes
 
 
 def annotated(file: Path, found: Sequence[Prediction], classes: Sequence[str]) -> Image.Image:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pasm_aug.cli.options.groups import Switch
-from pasm_aug.core.files import write_atomic
+from pasm_aug.core.files import write_text
 
 NOT_IN_FILES = ("help", "options", "dry_run")
 YES, NO = ("true", "yes", "on"), ("false", "no", "off")
@@ -80,7 +80,7 @@ def write_options(path: Path, args: argparse.Namespace, add: Callable[[argparse.
         lines.append(
             yaml.safe_dump({action.dest.replace("_", "-"): plain}, allow_unicode=True, width=10**6).rstrip("\n")
         )
-    write_atomic(path, ("\n".join(lines) + "\n").encode())
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _listed(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:

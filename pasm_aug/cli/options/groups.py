@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from pasm_aug.core.parsers import at_least
+from pasm_aug.core.parsers import at_least, path
 
 DATA = {
     "synthetic": "drawn faces, nothing to download",
@@ -64,11 +63,11 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> No
         default="synthetic",
         help="; ".join(f"{name}: {text}" for name, text in DATA.items()),
     )
-    group.add_argument("--root", metavar="DIR", type=Path, help="where the data set lies (not for synthetic)")
+    group.add_argument("--root", metavar="DIR", type=path, help="where the data set lies (not for synthetic)")
     group.add_argument(
         "--decoded",
         metavar="DIR",
-        type=Path,
+        type=path,
         help="keep the decoded, resized images in files there, for sets that do not fit into memory",
     )
     group.add_argument("--limit", metavar="N", type=at_least(1, int), help="use at most N images of each split")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import Switch, add_machine
+from pasm_aug.core.parsers import path
 from pasm_aug.rounds import options
 
 
@@ -15,7 +15,7 @@ def add_start(parser: argparse.ArgumentParser, *, kept: str) -> argparse._Argume
     group.add_argument(
         "--options",
         metavar="FILE",
-        type=Path,
+        type=path,
         help="read options from a .yaml, .toml or .json file, by their long names (epochs: 12); an option on the "
         f"command line wins. Every --out gets a {kept} that works here",
     )
