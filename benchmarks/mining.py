@@ -259,7 +259,7 @@ def speed(subject: Subject) -> dict[str, Any]:
     with TeacherObjective(model) as objective, torch.no_grad():
         ready, few = objective.prepared(images), images[:searched]
         maps, share = None, 1.0
-        if ready is not None and ready.cut is not None:
+        if ready is not None and ready.split_layer is not None:
             _, maps = objective.maps(few, labels[:searched])
             share = ready.share
 

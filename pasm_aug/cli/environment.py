@@ -1,4 +1,4 @@
-"""What surrounds a command: a scheduler that ends it, torchrun that shows its errors, a terminal, kernels that differ."""
+"""What surrounds a command: a scheduler that ends it, torchrun that shows its errors, terminals, other kernels."""
 
 from __future__ import annotations
 

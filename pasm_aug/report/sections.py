@@ -23,8 +23,8 @@ HOW = (
 )
 PAIRED = (
     "Gains in points of accuracy, with 95 % intervals; won: test images that only the first of the two has right. "
-    "Where the predictions to every image are known, only those count on which the two disagree, so these intervals are "
-    "narrower than those of the accuracies. They tell how far other test images would move a gain; another "
+    "Where the predictions of every image are known, only those count on which the two disagree, so these intervals "
+    "are narrower than those of the accuracies. They tell how far other test images would move a gain; another "
     "seed moves it too, often by a point or two, and only runs with several seeds show that."
 )
 MISTAKES = 8  # rows of the table of mistakes

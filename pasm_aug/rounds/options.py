@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # --help reads the options without loading torch
     from torch import nn
 
     from pasm_aug.rounds.results import RoundResult
+    from pasm_aug.search.options import Mode
     from pasm_aug.search.point_search import PointSearch
 
 STUDENTS = ("refine", "scratch")
@@ -137,7 +138,7 @@ class RoundOptions:
         None, "mine with this network instead (Table 7)", group="rounds", parse=Path, metavar="DIR",
         identity=network_digest,
     )  # fmt: skip
-    search: str | PointSearch = option("seeded", identity=None)
+    search: Mode | PointSearch = option("seeded", identity=None)
     student: str = option(
         "refine",
         "refine: from the teacher's weights (the paper); scratch: from new ones",
@@ -205,7 +206,7 @@ class RoundKeywords(CommonKeywords, total=False):
     refresh: float
     teacher: RoundResult | nn.Module | str | Path | None
     miner: nn.Module | None
-    search: str | PointSearch
+    search: Mode | PointSearch
     student: str
     alpha: float
     beta: float

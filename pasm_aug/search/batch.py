@@ -9,7 +9,8 @@ from torch import Tensor
 from pasm_aug.search.candidates import corner_colours
 from pasm_aug.search.incremental.windows import Maps
 from pasm_aug.search.ledger import Ledger, Ranking, spread
-from pasm_aug.search.teacher import Clean, TeacherObjective
+from pasm_aug.search.scoring import Clean
+from pasm_aug.search.teacher import TeacherObjective
 
 
 class Batch:
@@ -21,7 +22,7 @@ class Batch:
         maps: the clean feature maps of all B images, if candidates are to be scored by windows.
 
     Attributes:
-        queries, forwards: (n,) candidates asked for and forward-equivalents spent.
+        queries, forwards: (n,) candidates queried and forward-equivalents spent.
     """
 
     def __init__(

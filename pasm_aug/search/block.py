@@ -35,7 +35,7 @@ def search_block(
     """
     ready, spent = objective.prepared(pixels), objective.forwards
     seeded, chain, maps, gradient = options.mode == "seeded", None, None, None
-    if ready is not None and (seeded or ready.cut is not None):
+    if ready is not None and (seeded or ready.split_layer is not None):
         chain = plan(ready, pixels.shape[1:], options.budget, options.candidates, options.points) if seeded else None
         clean, maps = objective.maps(pixels, truth, chain.links if chain else ())
         usable = _usable(*(x for link in maps.gradients.values() for x in link.values())) if maps.gradients else None

@@ -1,8 +1,8 @@
-"""What is believed of every candidate of some images: a cheap score everywhere, a better one where it was asked for.
+"""Candidate scores: a cheap estimate for every candidate of some images, and a better score for those queried.
 
-Scores of neighbouring pixels err alike, so the errors found so far, smoothed over the neighbourhood, correct what is
-believed of candidates not asked yet. Asking in a few rounds, each after the last one's corrections, finds more with as
-many questions (benchmarks/README.md).
+Estimates of neighbouring pixels err alike, so the errors found so far, smoothed over the neighbourhood, correct those
+of candidates not queried yet. A few rounds of queries, each after the last one's corrections, find more with as many
+queries (benchmarks/README.md).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 _ROUNDS = 4
-_SHRINK = 0.1  # of the kernel's peak: how much evidence a correction needs to be believed half
+_SHRINK = 0.1  # of the kernel's peak: how much evidence a correction needs to count half
 _SIGMA = 1 / 48  # of the image's shorter side
 
 
-class Field:
-    """Believed scores of all candidates of n images, lower is better.
+class CandidateScores:
+    """Estimated scores of all candidates of n images, lower is better.
 
     Args:
         prior: (n, H, W, K), K colours; infinite where there is no candidate.
@@ -47,11 +47,11 @@ class Field:
         rounds = max(1, min(_ROUNDS, count // max(4, points)))
         edges = [count * done // rounds for done in range(rounds + 1)]
         for start, stop in pairwise(edges):
-            believed = np.where(self.known, np.inf, self.believed)
-            width, colours = believed.shape[2:]
+            estimates = np.where(self.known, np.inf, self.current)
+            width, colours = estimates.shape[2:]
             apart = points if start == 0 else 1
             chosen = [
-                pick_candidates(one.reshape(-1), width, colours, stop - start, apart, min_distance) for one in believed
+                pick_candidates(one.reshape(-1), width, colours, stop - start, apart, min_distance) for one in estimates
             ]
             yield np.sort(np.stack(chosen), axis=1)
 
@@ -62,7 +62,7 @@ class Field:
         self.scores.reshape(len(chosen), -1)[images, chosen] = scores
 
     @property
-    def believed(self) -> Floats:
+    def current(self) -> Floats:
         """(n, H, W, K): the better score where it is known, elsewhere the prior with its neighbours' correction."""
         if not self.known.any():
             return self.prior
@@ -74,8 +74,8 @@ class Field:
 
 def _blur(maps: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of (..., H, W) with a kernel of peak 1."""
-    reach = max(1, round(3 * sigma))
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=maps.dtype) / sigma) ** 2)
+    radius = max(1, round(3 * sigma))
+    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=maps.dtype) / sigma) ** 2)
     flat = maps.flatten(0, -3)[:, None]
-    flat = F.conv2d(flat, kernel.view(1, 1, -1, 1), padding=(reach, 0))
-    return F.conv2d(flat, kernel.view(1, 1, 1, -1), padding=(0, reach)).reshape(maps.shape)
+    flat = F.conv2d(flat, kernel.view(1, 1, -1, 1), padding=(radius, 0))
+    return F.conv2d(flat, kernel.view(1, 1, 1, -1), padding=(0, radius)).reshape(maps.shape)

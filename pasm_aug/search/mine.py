@@ -30,6 +30,7 @@ from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest, look
 from pasm_aug.core.processes import process_state
 from pasm_aug.search.fingerprint import make_fingerprint
+from pasm_aug.search.options import Mode
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.search.refresh import refreshed
 from pasm_aug.search.result import PointResult
@@ -43,7 +44,7 @@ def mine_positions(
     dataset: Dataset,
     path: str | Path,
     *,
-    search: str | PointSearch = "seeded",
+    search: Mode | PointSearch = "seeded",
     preprocess: Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
     device: str | None = None,

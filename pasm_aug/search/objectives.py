@@ -8,11 +8,13 @@ teacher was trained on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-Objective = str | Callable[[Tensor, Tensor], Tensor]
+ObjectiveName = Literal["true_prob", "predicted_prob", "margin", "patch"]
+Objective = ObjectiveName | Callable[[Tensor, Tensor], Tensor]
 
 
 def log_odds(logits: Tensor, labels: Tensor) -> Tensor:

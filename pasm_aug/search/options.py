@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
 from pasm_aug.core.rng import words
 from pasm_aug.search.objectives import Objective, check_objective
 
-MODES = ("seeded", "paper", "exhaustive")
-MISCLASSIFIED = ("mine", "predicted", "skip")
+Mode = Literal["seeded", "paper", "exhaustive"]
+Misclassified = Literal["mine", "predicted", "skip"]
+Strategy = Literal["rand1", "best1"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class SearchOptions:
         points: places per image (K), on different pixels.
         objective: minimised; ``"true_prob"``, ``"margin"``, ``"predicted_prob"``, ``"patch"`` or a callable, as in
             :class:`~pasm_aug.search.teacher.TeacherObjective`. ``"patch"`` looks for the square whose colour
-            costs most, not the pixel: dearer to ask, and harder on the teacher (benchmarks/README.md); ``p_point`` is
+            costs most, not the pixel: dearer to query, and harder on the teacher (benchmarks/README.md); ``p_point`` is
             then the probability under the square. The published objective is the pixel's.
         patch: side of that square, as the ``size`` of :class:`~pasm_aug.transforms.erase.PointAdversarialErase`.
         misclassified: what to attack on an image that the teacher gets wrong: ``"mine"`` the true class all the same,
@@ -44,16 +45,16 @@ class SearchOptions:
         ValueError: an argument out of its range.
     """
 
-    mode: str = "seeded"
+    mode: Mode = "seeded"
     _: KW_ONLY
     points: int = 1
     objective: Objective = "true_prob"
     patch: float | int = 31 / 224
-    misclassified: str = "mine"
+    misclassified: Misclassified = "mine"
     population_size: int | None = None
     generations: int | None = None
     mutation: float = 0.5
-    strategy: str | None = None
+    strategy: Strategy | None = None
     budget: float = 80.0
     candidates: int | None = None
     seed: int = 0
@@ -65,11 +66,14 @@ class SearchOptions:
     def __post_init__(self) -> None:
         check_objective(self.objective)
         words(self.seed)
-        for name, value, known in (("mode", self.mode, MODES), ("misclassified", self.misclassified, MISCLASSIFIED)):
-            if value not in known:
+        words_of = {
+            "mode": get_args(Mode),
+            "misclassified": get_args(Misclassified),
+            "strategy": (*get_args(Strategy), None),
+        }
+        for name, known in words_of.items():
+            if (value := getattr(self, name)) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {value!r}")
-        if self.strategy not in (None, "rand1", "best1"):
-            raise ValueError(f'strategy must be "rand1", "best1" or None, got {self.strategy!r}')
         if isinstance(self.patch, bool) or not (
             self.patch >= 1 if isinstance(self.patch, int) else 0 < self.patch <= 1
         ):
@@ -98,7 +102,7 @@ class SearchOptions:
         return size, generations, self.strategy or ("best1" if seeded else "rand1")
 
     def cost(self, shape: tuple[int, ...]) -> int:
-        """Queries for one picture of shape (C, H, W), roughly."""
+        """Queries for one image of shape (C, H, W), roughly."""
         size, generations, _ = self.evolution
         if self.mode == "exhaustive":
             return shape[1] * shape[2] * 2 ** shape[0]
@@ -106,18 +110,15 @@ class SearchOptions:
 
     def settings(self) -> dict[str, Any]:
         """All that a result depends on, ready for JSON."""
-        objective = self.objective
-        if not isinstance(objective, str):
-            named = objective if hasattr(objective, "__qualname__") else type(objective)
-            objective = f"{named.__module__}.{named.__qualname__}"
-        common = {
+        name: str = self.objective if isinstance(self.objective, str) else _path_of(self.objective)
+        common: dict[str, Any] = {
             "mode": self.mode,
             "points": self.points,
-            "objective": objective,
+            "objective": name,
             "misclassified": self.misclassified,
             "min_distance": self.min_distance,
         }
-        if objective == "patch":
+        if name == "patch":
             common["patch"] = self.patch
         if self.mode == "exhaustive":
             return common
@@ -127,3 +128,9 @@ class SearchOptions:
         if self.mode == "paper":
             return common
         return common | {"budget": self.budget, "candidates": self.candidates, "incremental": self.incremental}
+
+
+def _path_of(function: Any) -> str:
+    """module.name of a function, or of the class of a callable object."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"

@@ -24,7 +24,7 @@ from pasm_aug.search.teacher import Preprocess, TeacherObjective
 
 @dataclass(frozen=True)
 class PointSearch(SearchOptions):
-    """A search with its options, which :class:`~pasm_aug.search.options.SearchOptions` explains; :meth:`run` does it."""
+    """A search with its options (:class:`~pasm_aug.search.options.SearchOptions`); :meth:`run` does it."""
 
     def run(
         self,

@@ -22,7 +22,7 @@ class PointResult:
         score_clean, score_point: the same shapes, the objective minimised; log-odds for the probability objectives, so
             that gains on saturated images (p = 1) can still be told apart.
         target: (B,) int64, the attacked class.
-        queries: (B,) int64, candidates asked for. forwards: (B,) float64, forward-equivalents spent, the clean image
+        queries: (B,) int64, candidates queried. forwards: (B,) float64, forward-equivalents spent, the clean image
             included (a backward counts 2, a repeated candidate nothing).
         mined: (B,) bool, False where ``misclassified="skip"`` left the image out; its xy are -1, its p_point NaN.
     """

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pasm_aug.search.batch import Batch
-from pasm_aug.search.candidate_scores import Field
+from pasm_aug.search.candidate_scores import CandidateScores
 from pasm_aug.search.candidates import constant_images, corner_colours, linear_scores, pick_candidates
 from pasm_aug.search.surrogate import Chain, survey
 from pasm_aug.search.teacher import Gradient
@@ -48,7 +48,7 @@ def by_gradient(
     count = seeds_per_image(batch, candidates)
     if side > 1:
         shape = batch.count, batch.height, batch.width, len(corners)
-        return _ask(batch, Field(np.reshape(promised, shape)), count, points, min_distance)
+        return _query(batch, CandidateScores(np.reshape(promised, shape)), count, points, min_distance)
     picked = [pick_candidates(one, batch.width, len(corners), count, points, min_distance) for one in promised]
     chosen = np.sort(np.stack(picked), axis=1)
     return _seeds(batch, chosen, batch.evaluate(*batch.candidates(chosen)))
@@ -63,20 +63,20 @@ def by_surrogate(batch: Batch, chain: Chain, points: int, min_distance: int) -> 
     ready = batch.objective.prepared(batch.images)
     assert ready is not None
     assert batch.maps is not None
-    field = survey(chain, ready, batch.maps, batch.images.cpu().numpy(), batch.rows, points, min_distance)
+    estimates = survey(chain, ready, batch.maps, batch.images.cpu().numpy(), batch.rows, points, min_distance)
     batch.forwards += chain.forwards
     batch.objective.forwards += chain.forwards * batch.count
-    return _ask(batch, field, chain.exact, points, min_distance)
+    return _query(batch, estimates, chain.exact, points, min_distance)
 
 
-def _ask(batch: Batch, field: Field, count: int, points: int, min_distance: int) -> NDArray[np.float64]:
-    asked, found = [], []
-    for picked in field.rounds(count, points, min_distance):
+def _query(batch: Batch, estimates: CandidateScores, count: int, points: int, min_distance: int) -> NDArray[np.float64]:
+    queried, found = [], []
+    for picked in estimates.rounds(count, points, min_distance):
         scores = batch.evaluate(*batch.candidates(picked))
-        field.tell(picked, scores - batch.clean.scores[batch.rows, None])
-        asked.append(picked)
+        estimates.tell(picked, scores - batch.clean.scores[batch.rows, None])
+        queried.append(picked)
         found.append(scores)
-    return _seeds(batch, np.concatenate(asked, axis=1), np.concatenate(found, axis=1))
+    return _seeds(batch, np.concatenate(queried, axis=1), np.concatenate(found, axis=1))
 
 
 def _seeds(batch: Batch, picked: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.float64]:

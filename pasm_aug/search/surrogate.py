@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from pasm_aug.core.memory_batches import in_chunks
-from pasm_aug.search.candidate_scores import Field
+from pasm_aug.search.candidate_scores import CandidateScores
 from pasm_aug.search.candidates import corner_colours
-from pasm_aug.search.incremental.influence import Reach
+from pasm_aug.search.incremental.influence import Influence
 from pasm_aug.search.incremental.network import Incremental
 from pasm_aug.search.incremental.windows import Maps
 
@@ -36,7 +36,7 @@ class Chain:
 
     Attributes:
         links: names of layers. counts: candidates at each of them; the first takes all of an image.
-        exact: candidates that are asked exactly in the end.
+        exact: candidates that are scored exactly in the end.
         forwards: forward-equivalents of the links for one image, without clean forward, backward and exact queries.
     """
 
@@ -60,7 +60,7 @@ def plan(ready: Incremental, shape: Sequence[int], budget: float, exact: int | N
     candidates = shape[1] * shape[2] * 2 ** shape[0]
     at_least = candidates - shape[1] * shape[2]  # a pixel may have the colour of a corner already
     room = max(budget - 3, 1)  # a clean forward and a backward are spent in any case
-    steps = _steps(ready.reach)
+    steps = _steps(ready.influence)
     first = next((step for step in reversed(steps) if step[0] * candidates <= _FIRST * room), steps[0])
     links: list[tuple[float, str]] = []
     for step in reversed(steps):
@@ -74,21 +74,21 @@ def plan(ready: Incremental, shape: Sequence[int], budget: float, exact: int | N
     return Chain((first[1], *(name for _, name in links)), (candidates, *counts), exact, forwards)
 
 
-def _steps(reach: Reach) -> list[tuple[float, str]]:
+def _steps(influence: Influence) -> list[tuple[float, str]]:
     """(cost, layer) with rising costs, of layers that are not linear; of those that cost the same, the deepest."""
     steps: list[tuple[float, str]] = []
-    for layer in reach.network.layers:
-        tensors = {name for name, _ in reach.network.frontiers[layer.name]}
+    for layer in influence.network.layers:
+        tensors = {name for name, _ in influence.network.frontiers[layer.name]}
         if not layer.linear and len(tensors) <= _MOST_TENSORS:
-            if steps and reach.cost[layer.name] <= 1.05 * steps[-1][0]:
+            if steps and influence.cost[layer.name] <= 1.05 * steps[-1][0]:
                 steps.pop()
-            steps.append((reach.cost[layer.name], layer.name))
-    return steps or [(reach.cost[reach.network.cuts[0]], reach.network.cuts[0])]
+            steps.append((influence.cost[layer.name], layer.name))
+    return steps or [(influence.cost[influence.network.split_layers[0]], influence.network.split_layers[0])]
 
 
 def survey(
     chain: Chain, ready: Incremental, maps: Maps, images: NDArray[np.uint8], rows: Ints, points: int, min_distance: int
-) -> Field:
+) -> CandidateScores:
     """Take the candidates of some images through a chain.
 
     Args:
@@ -96,25 +96,25 @@ def survey(
         points, min_distance: as in :func:`~pasm_aug.search.candidates.pick_candidates`.
 
     Returns:
-        What is believed of all candidates in the end, to choose the exact queries by.
+        The scores of all candidates, estimated as well as the chain can, to choose the exact queries by.
     """
     channels, width = images.shape[1], images.shape[3]
     corners = corner_colours(channels)
     values = ready.values(corners)
     same = (images[rows].transpose(0, 2, 3, 1)[:, :, :, None] == corners).all(axis=-1)
-    believed = np.full(same.shape, np.inf)
+    prior = np.full(same.shape, np.inf)
     for image, row in enumerate(rows):
         every = np.flatnonzero(~same[image])
         scores = _linear(ready, maps, chain.links[0], np.full(len(every), row), every, values, width)
-        believed[image].reshape(-1)[every] = scores
-    field = Field(believed)
+        prior[image].reshape(-1)[every] = scores
+    estimates = CandidateScores(prior)
     for link, count in zip(chain.links[1:], chain.counts[1:], strict=True):
-        for chosen in field.rounds(count, points, min_distance):
+        for chosen in estimates.rounds(count, points, min_distance):
             repeated = np.repeat(rows, chosen.shape[1])
             scores = _linear(ready, maps, link, repeated, chosen.reshape(-1), values, width)
-            field.tell(chosen, scores.reshape(chosen.shape))
-        field = Field(field.believed)
-    return field
+            estimates.tell(chosen, scores.reshape(chosen.shape))
+        estimates = CandidateScores(estimates.current)
+    return estimates
 
 
 def _linear(

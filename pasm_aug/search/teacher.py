@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
@@ -18,14 +18,9 @@ from pasm_aug.core.painting import paint_squares
 from pasm_aug.search.frozen import device_of, frozen
 from pasm_aug.search.incremental.network import Incremental, prepare
 from pasm_aug.search.incremental.windows import Maps
+from pasm_aug.search.network_input import NetworkInput, Preprocess
 from pasm_aug.search.objectives import Objective, log_odds
 from pasm_aug.search.scoring import Clean, Judge
-
-Preprocess = Callable[[Tensor], Tensor]
-
-# Pixels of network input in one batch. A CPU is fastest while activations stay in its cache (measured: 32 images of
-# 48 × 48 run three times as fast as 256); a GPU while it is full.
-_PIXELS = {"cpu": 32 * 48 * 48, "other": 2048 * 48 * 48}
 
 
 @dataclass(frozen=True)
@@ -76,19 +71,10 @@ class TeacherObjective:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(f"teacher must be a torch.nn.Module, got {type(model).__name__}")
-        preprocess = preprocess if preprocess is not None else getattr(model, "preprocess", None)
-        if not callable(preprocess):
-            raise ValueError(
-                "preprocess is missing: pass preprocess=f with f: (B, C, H, W) uint8 -> the network's input, "
-                "e.g. lambda x: (x.float() / 255 - mean) / std, or give the model such a method"
-            )
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1 or None, got {batch_size}")
         self.model = model
-        self.preprocess: Preprocess = preprocess
         self.judge = Judge(objective, attack)
-        self.batch_size = batch_size
         self.device = torch.device(device) if device is not None else device_of(model)
+        self.to_input = NetworkInput(model, preprocess, self.device, batch_size)
         self.patch = patch if objective == "patch" else 1
         self.incremental = incremental and objective != "patch"
         self.queries = 0
@@ -138,7 +124,7 @@ class TeacherObjective:
             judged.append(self.judge.columns(self.judge.checked(logits, len(images)), truth, slice(0, len(images))))
             return judged[0][3]
 
-        maps = Maps(ready.reach, self.to_input(images), ready.cut, links, score if links else None)
+        maps = Maps(ready.influence, self.to_input(images), ready.split_layer, links, score if links else None)
         if not links:
             score(maps.logits)
         self.forwards += len(images) * (3 if maps.gradients else 1)
@@ -147,7 +133,7 @@ class TeacherObjective:
     def _clean(self, images: Tensor, labels: ArrayLike, gradients: list[tuple[Tensor, Tensor] | None] | None) -> Clean:
         truth = self.judge.truth(labels, len(images))
         rows: list[tuple[Tensor, ...]] = []
-        for part in chunks(0, len(images), self._most(images)):
+        for part in chunks(0, len(images), self.to_input.most(images)):
             inputs = self.to_input(images[part])
             with torch.set_grad_enabled(gradients is not None):
                 if gradients is not None and inputs.is_floating_point():
@@ -198,7 +184,7 @@ class TeacherObjective:
         ready = self.prepared(images) if maps is not None else None
 
         def work(part: slice) -> None:
-            if maps is not None and ready is not None and ready.cut is not None:
+            if maps is not None and ready is not None and ready.split_layer is not None:
                 logits = ready.logits(maps, rows[part], places[part], ready.values(paint[part]))
                 logits = self.judge.checked(logits, part.stop - part.start, which[part])
                 self.forwards += ready.share * len(logits)
@@ -209,9 +195,11 @@ class TeacherObjective:
             scores[part] = self.judge.scores(logits, wanted[part], which[part])
             probabilities[part] = log_odds(logits, wanted[part]).sigmoid()
 
-        most = self._most(images) if ready is None or ready.cut is None else ready.at_once(ready.cut)
+        most = self.to_input.most(images)
+        if ready is not None and ready.split_layer is not None:
+            most = ready.at_once(ready.split_layer)
         with torch.no_grad():
-            in_chunks(work, len(which), min(most, self.batch_size or most))
+            in_chunks(work, len(which), min(most, self.to_input.batch_size or most))
         self.queries += len(which)
         return scores.numpy(), probabilities.numpy()
 
@@ -226,23 +214,6 @@ class TeacherObjective:
         index = np.repeat(np.arange(batch), each)
         flat = self.evaluate(images, target, index, places.reshape(-1, 2), paint.reshape(batch * each, -1))[0]
         return flat.reshape(batch, each)
-
-    def to_input(self, images: Tensor) -> Tensor:
-        """The network's input of (B, C, H, W) uint8 images, on the device."""
-        inputs = self.preprocess(images.to(self.device))
-        if not isinstance(inputs, Tensor) or len(inputs) != len(images):
-            got = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
-            raise ValueError(f"preprocess must return a tensor with one input per image ({len(images)}), got {got}")
-        return inputs.to(self.device)
-
-    def _most(self, images: Tensor) -> int:
-        """Images for one forward."""
-        if self.batch_size:
-            return self.batch_size
-        shape = self.to_input(images[:1]).shape
-        area = shape[-1] * shape[-2] if len(shape) == 4 else images.shape[-1] * images.shape[-2]
-        cpu = self.device.type == "cpu"
-        return min(max(_PIXELS["cpu" if cpu else "other"] // area, 8 if cpu else 32), 8192)
 
     def _logits(self, inputs: Tensor, index: ArrayLike) -> Tensor:
         """Logits of the whole network; ``index`` names the images for messages."""

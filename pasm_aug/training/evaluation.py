@@ -24,8 +24,8 @@ from pasm_aug.training.loading import EpochSampler, make_loader
 class Metrics:
     """Scores of one network on one split; rows of ``confusion`` are true classes, columns predicted ones.
 
-    ``predictions`` (2, count) int64 are every sample's label and predicted class, in the order of the split; they are not
-    part of :meth:`asdict`, because a table of their own (``predictions.csv``) holds them.
+    ``predictions`` (2, count) int64 are every sample's label and predicted class, in the order of the split; they are
+    not part of :meth:`asdict`, because a table of their own (``predictions.csv``) holds them.
     """
 
     accuracy: float
@@ -99,7 +99,7 @@ def logits_of(
     device: str | None = None,
     workers: int = 0,
 ) -> Tensor:
-    """(N, classes) float32, on the CPU: what ``model`` predictions to every sample; shared out like :func:`evaluate`."""
+    """(N, classes) float32, on the CPU: the logits of every sample; shared out like :func:`evaluate`."""
     predictions: Tensor | None = None
     for index, logits, _ in _batches(model, dataset, preprocess, batch_size, device, workers):
         if predictions is None:

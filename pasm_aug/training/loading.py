@@ -178,6 +178,6 @@ def _shared(batch: Tensor) -> Tensor:
         return batch.share_memory_()
     except RuntimeError as error:
         raise SharedMemoryError(
-            f"shared memory has no room for a batch of {batch.nbytes / 1e6:,.0f} MB from a loader worker: use workers=0 "
-            "(--workers 0), fewer workers, a smaller batch, or give it more (docker run --shm-size=2g)"
+            f"shared memory has no room for a batch of {batch.nbytes / 1e6:,.0f} MB from a loader worker: use "
+            "workers=0 (--workers 0), fewer workers, a smaller batch, or give it more (docker run --shm-size=2g)"
         ) from error

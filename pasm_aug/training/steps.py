@@ -15,7 +15,7 @@ Loss = Callable[[Tensor, Tensor | None, Tensor], Tensor]
 
 
 class TrainingStep:
-    """Call it with a batch; it steps the optimiser and returns (3,) float64: sum of the loss, right predictions, images.
+    """Call it with a batch; it steps the optimiser and returns (3,) float64: summed loss, right predictions, images.
 
     Args:
         student: as ``accelerator.prepare`` returned it.

@@ -1,11 +1,11 @@
-"""Beliefs: rounds ask each candidate once, keep places apart, and believe neighbours of what was found."""
+"""Candidate scores: rounds query each candidate once, keep places apart, and correct the neighbours."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pasm_aug.search.candidate_scores import Field
+from pasm_aug.search.candidate_scores import CandidateScores
 from pasm_aug.search.ledger import spread
 
 
@@ -27,41 +27,41 @@ def test_rounds_ask_for_different_candidates(count: int, points: int, distance: 
     draw = np.random.default_rng(seed)
     prior = draw.normal(size=(2, 5, 6, 2))
     prior[0, 1, 2] = np.inf
-    field, asked = Field(prior), []
-    for chosen in field.rounds(count, points, distance):
-        asked.append(chosen)
-        field.tell(chosen, draw.normal(size=chosen.shape))
-    together = np.concatenate(asked, axis=1)
+    estimates, queried = CandidateScores(prior), []
+    for chosen in estimates.rounds(count, points, distance):
+        queried.append(chosen)
+        estimates.tell(chosen, draw.normal(size=chosen.shape))
+    together = np.concatenate(queried, axis=1)
     assert together.shape == (2, count)
     for image, row in enumerate(together):
         assert len(set(row.tolist())) == count
         assert np.isfinite(prior[image].reshape(-1)[row]).all()
-    place = asked[0][0] // 2
+    place = queried[0][0] // 2
     xy = np.stack([place % 6, place // 6], axis=1)
     assert len(spread(xy, points, 1)) == points
 
 
 def test_what_is_known_is_believed_and_the_rest_follows_its_neighbours() -> None:
-    field = Field(np.zeros((1, 48, 48, 2)))
-    assert (field.believed == 0).all()
-    field.tell(np.array([[(20 * 48 + 10) * 2]]), np.array([[-3.0]]))
-    believed = field.believed[0, :, :, 0]
-    assert believed[20, 10] == -3
-    assert -3 < believed[20, 11] < believed[20, 12] < -1e-3
-    assert believed[20, 11] == pytest.approx(believed[21, 10])
-    assert believed[40, 40] == 0
-    assert (field.believed[0, :, :, 1] == 0).all(), "another colour errs in another way"
+    estimates = CandidateScores(np.zeros((1, 48, 48, 2)))
+    assert (estimates.current == 0).all()
+    estimates.tell(np.array([[(20 * 48 + 10) * 2]]), np.array([[-3.0]]))
+    current = estimates.current[0, :, :, 0]
+    assert current[20, 10] == -3
+    assert -3 < current[20, 11] < current[20, 12] < -1e-3
+    assert current[20, 11] == pytest.approx(current[21, 10])
+    assert current[40, 40] == 0
+    assert (estimates.current[0, :, :, 1] == 0).all(), "another colour errs in another way"
 
 
 def test_corrections_find_more_than_the_prior_alone() -> None:
     truth = smooth_noise((20, 48, 48, 2))
     prior = truth + 2 * smooth_noise(truth.shape, seed=1)  # errs alike in a neighbourhood
     best = truth.reshape(20, -1).min(axis=1)
-    field = Field(prior)
+    estimates = CandidateScores(prior)
     found = np.full(20, np.inf)
-    for chosen in field.rounds(40, 1, 1):
+    for chosen in estimates.rounds(40, 1, 1):
         scores = np.take_along_axis(truth.reshape(20, -1), chosen, axis=1)
-        field.tell(chosen, scores)
+        estimates.tell(chosen, scores)
         found = np.minimum(found, scores.min(axis=1))
     order = prior.reshape(20, -1).argsort(axis=1)[:, :40]
     static = np.take_along_axis(truth.reshape(20, -1), order, axis=1).min(axis=1)

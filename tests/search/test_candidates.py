@@ -128,7 +128,7 @@ def test_picked_candidates_hold_enough_places(points: int) -> None:
 @given(st.data(), st.sampled_from([1, 3]))
 def test_ledger_against_a_dict(data: st.DataObject, channels: int) -> None:
     height, width = 3, 4
-    ledger, plain, asked = Ledger(height, width, channels), {}, 0
+    ledger, plain, queried = Ledger(height, width, channels), {}, 0
     level = st.sampled_from([0, 1, 255])
     candidate = st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 2), *[level] * channels)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -140,11 +140,11 @@ def test_ledger_against_a_dict(data: st.DataObject, channels: int) -> None:
         fresh = np.column_stack(ledger.decode(new)).tolist()
         assert {tuple(row) for row in fresh} == {tuple(row) for row in rows.tolist()} - plain.keys()
         scores = np.array([data.draw(st.integers(0, 3)) for _ in new], dtype=float)
-        asked += len(new)
+        queried += len(new)
         plain |= {tuple(row): score for row, score in zip(fresh, scores, strict=True)}
         ledger.add(new, scores, -scores)
         assert ledger.scores(codes).tolist() == [plain[tuple(row)] for row in rows.tolist()]
-    assert asked == len(plain)
+    assert queried == len(plain)
     for image in range(3):
         ordered = sorted((score, key[2], key[1], key[3:]) for key, score in plain.items() if key[0] == image)
         expected = [row for n, row in enumerate(ordered) if row[1:3] not in [other[1:3] for other in ordered[:n]]]

@@ -53,9 +53,9 @@ def test_a_plan_goes_deeper_with_fewer(
     found, shape = prepared(name, size, channels), (channels, *size)
     exact = None if exact is None else max(exact, points)
     chain = plan(found, shape, budget, exact, points)
-    order = [layer.name for layer in found.reach.network.layers]
+    order = [layer.name for layer in found.influence.network.layers]
     depth = [order.index(link) for link in chain.links]
-    cost = [found.reach.cost[link] for link in chain.links]
+    cost = [found.influence.cost[link] for link in chain.links]
     assert depth == sorted(set(depth))
     assert cost == sorted(set(cost))
     assert cost[-1] < found.share
@@ -75,7 +75,7 @@ def test_a_plan_spends_its_budget(case: tuple[tuple[str, tuple[int, int]], int],
     found = prepared(name, size, channels)
     chain = plan(found, (channels, *size), budget)
     everything = size[0] * size[1] * (2**channels - 1)
-    first = chain.counts[0] * found.reach.cost[chain.links[0]]
+    first = chain.counts[0] * found.influence.cost[chain.links[0]]
     if first <= 0.25 * (budget - 3):  # else scoring all candidates once, as cheaply as can be, is too dear
         assert spent(chain, found) <= budget + 1
         if max(*chain.counts[1:], chain.exact, 0) < everything:
@@ -99,24 +99,24 @@ def test_what_is_asked_exactly_are_different_changes_in_enough_places(
     images[2] = 0
     exact = max(exact, points)
     search = PointSearch(candidates=exact, points=points, min_distance=distance)
-    asked: list[tuple[int, ...]] = []
+    queried: list[tuple[int, ...]] = []
 
     def evaluate(self: TeacherObjective, *given: object) -> object:
         index, xy, colour = (np.asarray(part) for part in given[2:5])
-        asked.extend(map(tuple, np.concatenate([index[:, None], xy, colour], axis=1).tolist()))
+        queried.extend(map(tuple, np.concatenate([index[:, None], xy, colour], axis=1).tolist()))
         return honest(self, *given)
 
     honest = TeacherObjective.evaluate
     with patch.object(TeacherObjective, "evaluate", evaluate):
         found = search.run(network(name, torch.float32), images, [0, 1, 2], preprocess=preprocess)
-    assert len(set(asked)) == len(asked) == 3 * exact
-    for image, x, y, *colour in asked:
+    assert len(set(queried)) == len(queried) == 3 * exact
+    for image, x, y, *colour in queried:
         assert 0 <= x < width
         assert 0 <= y < height
         assert set(colour) <= {0, 255}
         assert images[image, :, y, x].tolist() != colour
     for image in range(3):
-        assert len({place[1:3] for place in asked if place[0] == image}) >= points
+        assert len({place[1:3] for place in queried if place[0] == image}) >= points
         assert len({tuple(place) for place in found.xy[image].tolist()}) == points
 
 
@@ -169,8 +169,8 @@ def test_linear_scores_are_exact_where_the_rest_is_linear(channels: int) -> None
 
     found, images = ready(model, exact, (channels, 8, 9)), random_images(2, (8, 9), channels)
     assert found is not None
-    (link,) = [layer.name for layer in found.reach.network.layers if not layer.linear]
-    maps = Maps(found.reach, exact(images), None, [link], lambda logits: logits[:, 2])
+    (link,) = [layer.name for layer in found.influence.network.layers if not layer.linear]
+    maps = Maps(found.influence, exact(images), None, [link], lambda logits: logits[:, 2])
     place, corners = torch.arange(72), corner_colours(channels)
     xy = torch.stack([place % 9, place // 9], dim=1)
     for corner in corners:

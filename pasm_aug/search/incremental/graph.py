@@ -1,7 +1,8 @@
 """A classifier as a list of layers whose outputs change only locally when one pixel does.
 
 :func:`trace` follows a network in evaluation mode (torch.fx), folds batch norms into their convolutions, and recognises
-the layers that work on windows (:mod:`pasm_aug.search.incremental.layers`), from the input on. What lies behind runs as it is.
+the layers that work on windows (:mod:`pasm_aug.search.incremental.layers`), from the input on. What lies behind runs as
+it is.
 """
 
 from __future__ import annotations
@@ -31,23 +32,23 @@ class Network:
     Attributes:
         graph: the whole network with batch norms folded.
         layers: recognised layers in order. source: name of the input.
-        cuts: names of tensors (C, H, W) that everything behind depends on alone, shallow to deep.
+        split_layers: names of tensors (C, H, W) that everything behind depends on alone, shallow to deep.
         frontiers: by layer, the edges (tensor, its reader) that lead from what is computed when that layer has been to
-            what is not: of a cut just those of the cut, inside a residual block also those of the shortcut.
+            what is not: of a split layer just its own, inside a residual block also those of the shortcut.
         flops: of a forward of one image.
     """
 
     graph: fx.GraphModule
     layers: tuple[Layer, ...]
     source: str
-    cuts: tuple[str, ...]
+    split_layers: tuple[str, ...]
     frontiers: dict[str, tuple[Edge, ...]]
     flops: int
 
-    def trunk(self, cut: str) -> tuple[Layer, ...]:
-        """The layers up to and including ``cut``."""
+    def trunk(self, split_layer: str) -> tuple[Layer, ...]:
+        """The layers up to and including ``split_layer``."""
         names = [layer.name for layer in self.layers]
-        return self.layers[: names.index(cut) + 1]
+        return self.layers[: names.index(split_layer) + 1]
 
     def maps(self, names: Sequence[str], edges: Sequence[Edge] = ()) -> fx.GraphModule:
         """input → (tensors of the given names …, what flows along the given edges …, logits)."""
@@ -66,12 +67,12 @@ class Network:
         graph.output((*found, copies[_result(self.graph.graph)]))
         return _module(self.graph, graph)
 
-    def rest(self, cut: str) -> fx.GraphModule:
-        """The tensor ``cut`` (N, C, H, W) → logits."""
+    def rest(self, split_layer: str) -> fx.GraphModule:
+        """The tensor ``split_layer`` (N, C, H, W) → logits."""
         graph, behind = fx.Graph(), False
         copies: dict[fx.Node, fx.Node] = {}
         for node in _body(self.graph.graph):
-            if node.name == cut:
+            if node.name == split_layer:
                 copies[node], behind = graph.placeholder("x"), True
             elif behind or node.op == "get_attr":
                 copies[node] = graph.node_copy(node, lambda n: copies[n])
@@ -96,9 +97,11 @@ def trace(model: nn.Module, example: Tensor) -> Network | None:
         folded = _fold(_without_writing(fx.GraphModule(model, graph)))
     except Exception:  # whatever tracing trips over (control flow, unpacking, …): such networks run whole
         return None
-    layers, cuts, frontiers = _recognise(folded, shapes.of)
+    layers, split_layers, frontiers = _recognise(folded, shapes.of)
     source = next(node.name for node in folded.graph.nodes if node.op == "placeholder")
-    return Network(folded, layers, source, cuts, frontiers, int(counter.get_total_flops())) if cuts else None
+    if not split_layers:
+        return None
+    return Network(folded, layers, source, split_layers, frontiers, int(counter.get_total_flops()))
 
 
 class _Shapes(fx.Interpreter):
@@ -153,7 +156,7 @@ def _recognise(
     module: fx.GraphModule, shapes: dict[str, tuple[int, ...]]
 ) -> tuple[tuple[Layer, ...], tuple[str, ...], dict[str, tuple[Edge, ...]]]:
     layers: list[Layer] = []
-    cuts: list[str] = []
+    split_layers: list[str] = []
     frontiers: dict[str, tuple[Edge, ...]] = {}
     known: set[fx.Node] = set()
     for node in _body(module.graph):
@@ -170,9 +173,9 @@ def _recognise(
         known.add(node)
         frontier = [(tensor, reader) for tensor in known for reader in tensor.users if reader not in known]
         if all(tensor is node for tensor, _ in frontier):
-            cuts.append(node.name)
+            split_layers.append(node.name)
         frontiers[node.name] = tuple(sorted((tensor.name, reader.name) for tensor, reader in frontier))
-    return tuple(layers), tuple(cuts), frontiers
+    return tuple(layers), tuple(split_layers), frontiers
 
 
 def _body(graph: fx.Graph) -> list[fx.Node]:

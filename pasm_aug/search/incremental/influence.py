@@ -66,13 +66,13 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Reach:
+class Influence:
     """Where one pixel's windows lie in the layers of a network, for images of one size.
 
     Attributes:
         axes: vertical and horizontal :class:`Axis` of every layer's output, by name.
         cost: by layer, the share of a forward that recomputing the windows up to it takes.
-        rest: by cut, the share that the network behind it takes.
+        rest: by split layer, the share that the network behind it takes.
     """
 
     network: Network
@@ -96,17 +96,17 @@ class Reach:
             windows += each * y.size * x.size
             full += layer.flops * y.length * x.length
             cost[layer.name] = windows / network.flops
-            if layer.name in network.cuts:
+            if layer.name in network.split_layers:
                 rest[layer.name] = 1 - full / network.flops
         return cls(network, axes, cost, rest)
 
     def cheapest(self) -> str:
-        """The cut at which to hand over to the rest of the network: the shallowest of those with fewest operations."""
-        total = {cut: self.cost[cut] + self.rest[cut] for cut in self.network.cuts}
-        return next(cut for cut, operations in total.items() if operations <= 1.01 * min(total.values()))
+        """The split layer at which to hand over to the rest: the shallowest of those with fewest operations."""
+        total = {split: self.cost[split] + self.rest[split] for split in self.network.split_layers}
+        return next(split for split, operations in total.items() if operations <= 1.01 * min(total.values()))
 
     def needed(self, names: Sequence[str]) -> set[str]:
-        """The maps of clean images that windows up to the layers ``names`` are cut from."""
+        """The maps of clean images that windows up to the layers ``names`` are taken from."""
         needed = {self.network.source}
         order = [layer.name for layer in self.network.layers]
         for layer in self.network.trunk(max(names, key=order.index)):
@@ -117,7 +117,7 @@ class Reach:
         return needed
 
     def direct(self, layer: Layer) -> bool:
-        """Whether the inputs' windows are the output's: nothing has to be cut out."""
+        """Whether the inputs' windows are the output's: nothing has to be gathered."""
         own = self.axes[layer.name]
         return layer.local and all(
             torch.equal(a.start, b.start) and a.size == b.size

@@ -1,9 +1,8 @@
-"""Compiled inner loops of differential evolution: arrays in, arrays out, all problems of a batch in lockstep.
+"""Compiled inner loops over patches and windows of feature maps: arrays in, arrays out.
 
-Serial on purpose: the loops are under 0.1 % of the time next to the network, and parallel kernels do not survive
-worker processes. Random numbers come from (key, generation, candidate, block) alone, so no state is carried.
+Serial on purpose: parallel kernels do not survive worker processes.
 
-Shapes: B problems, NP candidates, D genes. Populations are (B, NP, D) float64, scores (B, NP) float64, keys (B,) int64.
+Shapes: B images, N changes; maps (B, H, W, C) and windows (N, h, w, C), channels last, float32.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pasm_aug.search.candidates import acts_per_pixel, constant_images
 from pasm_aug.search.incremental.graph import trace
-from pasm_aug.search.incremental.influence import Reach
+from pasm_aug.search.incremental.influence import Influence
 from pasm_aug.search.incremental.windows import Maps
 
 _CHUNK_BYTES = {"cpu": 1 << 22, "other": 1 << 29}  # of one layer's patches: a CPU is fastest within its cache
@@ -28,39 +28,41 @@ class Incremental:
     """What is known of a network for images of one size.
 
     Attributes:
-        reach: its windows. cut: where an exact query hands over to the rest of the network, ``None`` to run whole.
+        influence: its windows. split_layer: where an exact query hands over to the rest of the network, ``None`` to
+            run whole.
         share: of a forward that an exact query costs.
         values: colours (N, C) uint8 → what the network's input holds at such a pixel, (N, channels).
     """
 
-    reach: Reach
+    influence: Influence
     values: Callable[[np.ndarray], Tensor]
     device: torch.device
-    cut: str | None = field(init=False)
+    split_layer: str | None = field(init=False)
     share: float = field(init=False)
 
     def __post_init__(self) -> None:
-        cut = self.reach.cheapest()
-        share = self.reach.cost[cut] + self.reach.rest[cut]
-        self.cut, self.share = (cut, share) if share < _WORTH else (None, 1.0)
-        self.rest = self.reach.network.rest(cut)
+        split = self.influence.cheapest()
+        share = self.influence.cost[split] + self.influence.rest[split]
+        self.split_layer, self.share = (split, share) if share < _WORTH else (None, 1.0)
+        self.rest = self.influence.network.rest(split)
 
     def at_once(self, name: str) -> int:
         """Candidates to take through the windows up to layer ``name`` at a time."""
-        most = max(self.reach.patch_bytes(layer) for layer in self.reach.network.trunk(name))
+        most = max(self.influence.patch_bytes(layer) for layer in self.influence.network.trunk(name))
         return max(16, min(4096, self._limit(_CHUNK_BYTES) // most))
 
     def images_at_once(self) -> int:
         """Images whose clean maps are held together."""
-        return max(1, min(32, self._limit(_BLOCK_BYTES) // self.reach.map_bytes))
+        return max(1, min(32, self._limit(_BLOCK_BYTES) // self.influence.map_bytes))
 
     def _limit(self, limits: dict[str, int]) -> int:
         return limits["cpu" if self.device.type == "cpu" else "other"]
 
     def logits(self, maps: Maps, rows: Tensor, xy: Tensor, values: Tensor) -> Tensor:
         """(N, classes) logits after change n paints pixel ``xy[n]`` of image ``rows[n]``."""
-        assert self.cut is not None
-        return self.rest(maps.spliced(self.cut, rows, xy, maps.windows(self.cut, rows, xy, values)[self.cut]))
+        assert self.split_layer is not None
+        window = maps.windows(self.split_layer, rows, xy, values)[self.split_layer]
+        return self.rest(maps.spliced(self.split_layer, rows, xy, window))
 
 
 @torch.no_grad()
@@ -90,7 +92,7 @@ def prepare(
         images = torch.from_numpy(pixels.reshape(count, height, width, channels)).permute(0, 3, 1, 2).contiguous()
         return to_input(images).permute(0, 2, 3, 1).flatten(0, 2)[: len(colours)]
 
-    ready = Incremental(Reach.of(network, height, width), values, device)
+    ready = Incremental(Influence.of(network, height, width), values, device)
     return ready if _agrees(ready, model, to_input, image) else None
 
 
@@ -101,10 +103,10 @@ def _the_same_everywhere(to_input: Callable[[Tensor], Tensor], shape: tuple[int,
 
 def _agrees(ready: Incremental, model: nn.Module, to_input: Callable[[Tensor], Tensor], image: Tensor) -> bool:
     """Whether graph and windows give the whole network's logits, tried clean and at a corner, an edge and inside."""
-    maps = Maps(ready.reach, to_input(image), ready.reach.cheapest())
+    maps = Maps(ready.influence, to_input(image), ready.influence.cheapest())
     if not _close(maps.logits, model(to_input(image))):
         return False
-    if ready.cut is None:
+    if ready.split_layer is None:
         return True
     height, width = image.shape[2:]
     xy = torch.tensor([[0, 0], [width - 1, height // 2], [width // 3, height // 3]])

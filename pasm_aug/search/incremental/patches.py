@@ -1,4 +1,4 @@
-"""Cutting patches out of feature maps, with a changed window laid over them.
+"""Patches of feature maps, with a changed window laid over them.
 
 Maps are (B, H, W, C), windows (N, h, w, C) and patches (N, P, Q, C): channels last, so that a row of a patch is one
 piece of memory. On a CPU a compiled loop copies row by row; elsewhere torch gathers.
@@ -78,7 +78,7 @@ def shift(
             change.contiguous().numpy(), window.numpy(),
         )  # fmt: skip
         return window
-    window = _cut_out(maps, rows, corner, size)
+    window = _gathered(maps, rows, corner, size)
     for i in range(size[0]):
         for j in range(size[1]):
             tap, fits = [], torch.ones_like(rows, dtype=torch.bool)
@@ -93,14 +93,14 @@ def shift(
     return window
 
 
-def _cut_out(maps: Tensor, rows: Tensor, corner: Corner, size: tuple[int, int]) -> Tensor:
+def _gathered(maps: Tensor, rows: Tensor, corner: Corner, size: tuple[int, int]) -> Tensor:
     """Patches of ``size`` from ``maps[rows]`` at ``corner``, which lie inside the map."""
     y, x = _grid(corner, size)
     return maps[rows[:, None, None], y, x]
 
 
 def along(maps: Tensor, gradients: Tensor, rows: Tensor, corner: Corner, window: Tensor) -> Tensor:
-    """(N,) dot products of the change ``window`` − map with ``gradients`` (B, H, W, C): what a linear rest makes of it."""
+    """(N,) dot products of the change, ``window`` − map, with ``gradients`` (B, H, W, C)."""
     if _compiled(maps):
         from pasm_aug.search.incremental.kernels import change_along
 
@@ -111,8 +111,8 @@ def along(maps: Tensor, gradients: Tensor, rows: Tensor, corner: Corner, window:
         )  # fmt: skip
         return result
     size = (window.shape[1], window.shape[2])
-    change = window - _cut_out(maps, rows, corner, size)
-    return (change.double() * _cut_out(gradients, rows, corner, size).double()).sum(dim=(1, 2, 3))
+    change = window - _gathered(maps, rows, corner, size)
+    return (change.double() * _gathered(gradients, rows, corner, size).double()).sum(dim=(1, 2, 3))
 
 
 def _arrays(corner: Corner) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pasm_aug.search.incremental.graph import Edge
-from pasm_aug.search.incremental.influence import Corner, Reach, from_pixel
+from pasm_aug.search.incremental.influence import Corner, Influence, from_pixel
 from pasm_aug.search.incremental.layers import Layer
 from pasm_aug.search.incremental.patches import along, assemble, shift
 
@@ -22,10 +22,10 @@ class Maps:
     """The feature maps of clean images, and windows of what one-pixel changes make of them.
 
     Args:
-        reach: the network's windows.
+        influence: the network's windows.
         inputs: (B, C, H, W), the network's inputs.
-        cut: whose maps :meth:`spliced` will be asked for.
-        links: layers that :meth:`linear` will be asked for. score: logits (B, classes) → (B,), differentiated there.
+        split_layer: whose maps :meth:`spliced` will return.
+        links: layers that :meth:`linear` will be called with. score: logits (B, classes) → (B,), differentiated there.
 
     Attributes:
         logits: (B, classes) of the clean images.
@@ -35,16 +35,16 @@ class Maps:
 
     def __init__(
         self,
-        reach: Reach,
+        influence: Influence,
         inputs: Tensor,
-        cut: str | None,
+        split_layer: str | None,
         links: Sequence[str] = (),
         score: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.reach, network = reach, reach.network
+        self.influence, network = influence, influence.network
         edges = sorted({edge for link in links for edge in network.frontiers[link]})
-        ends = [*links, cut] if cut else [*links]
-        kept = sorted({*reach.needed(ends), *(name for name, _ in edges), *ends})
+        ends = [*links, split_layer] if split_layer else [*links]
+        kept = sorted({*influence.needed(ends), *(name for name, _ in edges), *ends})
         with torch.set_grad_enabled(score is not None):
             *found, logits = network.maps(kept, edges)(inputs.detach().requires_grad_(score is not None))
             gradients = _gradients(score(logits), found[len(kept) :]) if score else {}
@@ -59,40 +59,39 @@ class Maps:
         Args:
             rows: (N,) int64, which image. xy: (N, 2) int64. values: (N, C), what the network's input holds there then.
         """
-        reach = self.reach
-        found = {reach.network.source: values[:, None, None, :]}
+        influence = self.influence
+        found = {influence.network.source: values[:, None, None, :]}
         corners: dict[str, Corner] = {}
 
         def corner(of: str) -> Corner:
             if of not in corners:
-                corners[of] = reach.corner(of, xy)
+                corners[of] = influence.corner(of, xy)
             return corners[of]
 
-        for layer in reach.network.trunk(name):
-            if from_pixel(layer, reach.axes):
+        for layer in influence.network.trunk(name):
+            if from_pixel(layer, influence.axes):
                 clean = self.maps[layer.inputs[0]]
                 change = found[layer.inputs[0]][:, 0, 0] - clean[rows, xy[:, 1], xy[:, 0]]
                 found[layer.name] = shift(
                     self.maps[layer.name], rows, corner(layer.name), _phase(layer, corner(layer.name), xy), layer,
-                    change, reach.size(layer.name),
+                    change, influence.size(layer.name),
                 )  # fmt: skip
                 continue
             parts = [found[read] for read in layer.inputs]
-            if not reach.direct(layer):
+            if not influence.direct(layer):
                 y, x = corner(layer.name)
                 at = (y * layer.stride[0] - layer.padding[0], x * layer.stride[1] - layer.padding[1])
+                size, fill, step = influence.patch(layer), layer.fill, layer.step
                 parts = [
-                    assemble(
-                        self.maps[name], rows, at, reach.patch(layer), layer.fill, found[name], corner(name), layer.step
-                    )
-                    for name in layer.inputs
+                    assemble(self.maps[read], rows, at, size, fill, found[read], corner(read), step)
+                    for read in layer.inputs
                 ]
             found[layer.name] = _last(layer.call(*map(_first, parts))).contiguous()
         return found
 
-    def spliced(self, cut: str, rows: Tensor, xy: Tensor, window: Tensor) -> Tensor:
-        """Whole maps (N, C, H, W) of ``cut`` that hold the windows."""
-        maps, at = self.maps[cut], self.reach.corner(cut, xy)
+    def spliced(self, split_layer: str, rows: Tensor, xy: Tensor, window: Tensor) -> Tensor:
+        """Whole maps (N, C, H, W) of ``split_layer`` that hold the windows."""
+        maps, at = self.maps[split_layer], self.influence.corner(split_layer, xy)
         origin = (torch.zeros_like(rows), torch.zeros_like(rows))
         return _first(assemble(maps, rows, origin, (maps.shape[1], maps.shape[2]), 0.0, window, at))
 
@@ -100,7 +99,7 @@ class Maps:
         """(N,) by how much the score changes: exact up to ``link``, with one gradient for all behind it."""
         windows = self.windows(link, rows, xy, values)
         return sum(  # type: ignore[return-value]
-            along(self.maps[name], gradient, rows, self.reach.corner(name, xy), windows[name])
+            along(self.maps[name], gradient, rows, self.influence.corner(name, xy), windows[name])
             for name, gradient in self.gradients[link].items()
         )
 

@@ -177,7 +177,7 @@ VALUES = {
     "checkpoint_minutes": positive,
     "p": st.floats(0, 1),
     "refresh": st.floats(0, 1),
-    "ema": st.none() | st.floats(0, 0.999),
+    "ema": st.none() | st.floats(1e-6, 0.999),
     "early_stop": st.none() | st.integers(1, 99),
     "rounds": st.none() | st.integers(0, 99),
     "image_size": st.none() | st.integers(8, 999),

@@ -151,7 +151,7 @@ def shared_and_overwritten() -> nn.Module:
     return Net(forward, a=conv(3, 6), b=conv(6, 6), out=head(6))
 
 
-# name → (network, its deepest cut): behind it comes what windows cannot follow
+# name → (network, its deepest split layer): behind it comes what windows cannot follow
 STOPS: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "efficientnet": (lambda: zoo.efficientnet_b0(num_classes=4), "features_1_0_block_0_2"),
     "mobilenet": (lambda: zoo.mobilenet_v3_small(num_classes=4), "features_1_block_0_2"),
@@ -226,13 +226,13 @@ def test_the_graph_gives_the_networks_logits(name: str) -> None:
 def test_every_cut_and_the_rest_behind_it_give_the_logits(name: str) -> None:
     found, x = traced(name, *sizes(name)), inputs(2, *sizes(name))
     expected = network(name)(x.clone())
-    for cut in found.cuts[:: 2 if name in LARGE else 1]:
-        tensor, logits = found.maps([cut])(x)
+    for split in found.split_layers[:: 2 if name in LARGE else 1]:
+        tensor, logits = found.maps([split])(x)
         torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-9)
         if name == "overwritten":  # the map that comes back is not the one that the sum began with
             continue
         assert tensor.ndim == 4
-        torch.testing.assert_close(found.rest(cut)(tensor), expected, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(found.rest(split)(tensor), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -265,8 +265,8 @@ def test_networks_are_followed_to_their_last_convolution(name: str) -> None:
     assert sum(layer.flops * math.prod(layer.shape[1:]) for layer in found.layers) == sum(operations)
     linear = sum(2 * part.weight.numel() for part in net.modules() if isinstance(part, nn.Linear))
     assert found.flops == sum(operations) + linear
-    assert found.trunk(found.cuts[-1]) == found.layers
-    assert len(set(found.cuts)) == len(found.cuts) >= 3
+    assert found.trunk(found.split_layers[-1]) == found.layers
+    assert len(set(found.split_layers)) == len(found.split_layers) >= 3
 
 
 @pytest.mark.parametrize("name", ["resnet34", "vgg16_bn"])
@@ -277,9 +277,9 @@ def test_the_deep_ones(name: str) -> None:
     assert found is not None
     assert norms(found) == 0
     assert sum(layer.weight is not None for layer in found.layers) == (36 if name == "resnet34" else 13)
-    tensor, logits = found.maps([found.cuts[-1]])(x)
+    tensor, logits = found.maps([found.split_layers[-1]])(x)
     torch.testing.assert_close(logits, net(x), rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(found.rest(found.cuts[-1])(tensor), net(x), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(found.rest(found.split_layers[-1])(tensor), net(x), rtol=1e-9, atol=1e-9)
 
 
 def test_norms_are_folded_where_a_convolution_alone_feeds_them() -> None:
@@ -295,7 +295,7 @@ def test_norms_are_folded_where_a_convolution_alone_feeds_them() -> None:
     found, x = trace(shared, inputs(1, 9, 9)), inputs(2, 9, 9, seed=1)
     assert found is not None
     assert [layer.name for layer in found.layers] == ["conv", "norm", "add"]
-    assert found.cuts == ("conv", "add")
+    assert found.split_layers == ("conv", "add")
     torch.testing.assert_close(found.graph(x), shared(x))
 
 
@@ -306,7 +306,7 @@ def test_the_users_model_is_untouched(name: str) -> None:
     state = {key: value.clone() for key, value in net.state_dict().items()}
     found = trace(net, inputs(1, 16, 16).float())
     assert found is not None
-    found.rest(found.cuts[0])(found.maps([found.cuts[0]])(inputs(1, 16, 16).float())[0])
+    found.rest(found.split_layers[0])(found.maps([found.split_layers[0]])(inputs(1, 16, 16).float())[0])
     assert all(part is parts[key] for key, part in net.named_modules(remove_duplicate=False) if key in parts)
     assert dict(net.named_modules()).keys() == parts.keys()
     assert [getattr(part, "inplace", None) for part in net.modules()] == flags
@@ -316,7 +316,7 @@ def test_the_users_model_is_untouched(name: str) -> None:
 
 @pytest.mark.parametrize("name", STOPS)
 def test_what_windows_cannot_follow_ends_the_cuts(name: str) -> None:
-    assert traced(name, *sizes(name)).cuts[-1] == STOPS[name][1]
+    assert traced(name, *sizes(name)).split_layers[-1] == STOPS[name][1]
 
 
 def test_keyword_tensors_do_not_break_the_tracing() -> None:

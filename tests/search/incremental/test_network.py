@@ -66,12 +66,14 @@ def test_exact_queries_give_the_whole_networks_logits(name: str, channels: int) 
     preprocess = scaled if channels == 3 else grey
     found = ready(model, preprocess, (channels, *size))
     assert found is not None
-    assert found.cut is not None
+    assert found.split_layer is not None
     assert 0 < found.share < 0.95
     rows, xy, colour = some_changes(8, images)
     expected = whole(model, preprocess, images, rows, xy, colour)
     with torch.no_grad():
-        got = found.logits(Maps(found.reach, preprocess(images), found.cut), rows, xy, found.values(colour.numpy()))
+        got = found.logits(
+            Maps(found.influence, preprocess(images), found.split_layer), rows, xy, found.values(colour.numpy())
+        )
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
@@ -165,7 +167,7 @@ def hooked() -> nn.Module:
     return body
 
 
-def useless_cut(body: nn.Module) -> nn.Module:
+def useless_split(body: nn.Module) -> nn.Module:
     """In front there is nothing worth recomputing, and behind comes what cannot be followed."""
     return nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), conv(3, 3, padding_mode="reflect"), body)
 
@@ -178,8 +180,8 @@ LIARS: dict[str, Callable[[], nn.Module]] = {
     "own forward, behind": lambda: overruled(conv_net(), 4),  # type: ignore[arg-type]
     "alias": aliased,
     "hook": hooked,
-    "type test, no cut": lambda: useless_cut(Looks(conv_net())),
-    "alias, no cut": lambda: useless_cut(aliased()),
+    "type test, no split layer": lambda: useless_split(Looks(conv_net())),
+    "alias, no split layer": lambda: useless_split(aliased()),
     "linear before the end": lambda: nn.Sequential(conv(3, 6), nn.GroupNorm(2, 6), nn.ReLU(), conv(6, 6), head(6)),
     "linear throughout": lambda: nn.Sequential(conv(3, 6), nn.BatchNorm2d(6), conv(6, 6), head(6)),
     "broadcast": lambda: Net(
@@ -271,10 +273,10 @@ def test_a_cut_that_saves_nothing_is_not_taken() -> None:
     found = ready(
         settle(nn.Sequential(nn.AvgPool2d(3, 1, 1), nn.ReLU(), conv(3, 6, padding="same"), head(6))), scaled, (3, 8, 8)
     )
-    assert found is None or (found.cut is None and found.share == 1.0)
+    assert found is None or (found.split_layer is None and found.share == 1.0)
     early = ready(settle(behind(nn.GroupNorm(2, 6))()), scaled, (3, 16, 16))
     assert early is not None
-    assert early.cut == "_2"
+    assert early.split_layer == "_2"
 
 
 @pytest.mark.gpu

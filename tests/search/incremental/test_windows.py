@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from torch.utils.flop_counter import FlopCounterMode
 
 from pasm_aug.search.incremental.graph import Network
-from pasm_aug.search.incremental.influence import Axis, Reach
+from pasm_aug.search.incremental.influence import Axis, Influence
 from pasm_aug.search.incremental.windows import Maps
 from tests.search.incremental.test_graph import LARGE, NETWORKS, SMALL, inputs, network, sizes, traced
 
@@ -22,15 +22,15 @@ Change = tuple[int, float, float, int]  # image, y and x in 0…1, seed of the c
 
 
 @lru_cache(maxsize=64)
-def reach(name: str, height: int, width: int, dtype: torch.dtype = torch.float64) -> Reach:
-    return Reach.of(traced(name, height, width, dtype), height, width)
+def influence(name: str, height: int, width: int, dtype: torch.dtype = torch.float64) -> Influence:
+    return Influence.of(traced(name, height, width, dtype), height, width)
 
 
 @lru_cache(maxsize=64)
 def clean_maps(name: str, height: int, width: int, dtype: torch.dtype = torch.float64) -> Maps:
     """Of three images, with all that windows up to the last layer need."""
-    found = reach(name, height, width, dtype)
-    return Maps(found, inputs(IMAGES, height, width).to(dtype), found.network.cuts[-1])
+    found = influence(name, height, width, dtype)
+    return Maps(found, inputs(IMAGES, height, width).to(dtype), found.network.split_layers[-1])
 
 
 @lru_cache(maxsize=64)
@@ -62,8 +62,8 @@ def check_law(name: str, height: int, width: int, changes: list[Change]) -> None
     """All layers' windows, float64 on torch's path and float32 on the compiled one, against whole forwards."""
     rows, xy, values = placed(changes, height, width)
     full = forward(traced(name, height, width), paint(inputs(IMAGES, height, width), rows, xy, values))
-    clean, found = plain_maps(name, height, width), reach(name, height, width)
-    last = found.network.cuts[-1]
+    clean, found = plain_maps(name, height, width), influence(name, height, width)
+    last = found.network.split_layers[-1]
     exact = clean_maps(name, height, width).windows(last, rows, xy, values)
     single = clean_maps(name, height, width, torch.float32).windows(last, rows, xy, values.float())
     for layer, expected in full.items():
@@ -110,25 +110,25 @@ def test_images_smaller_than_the_network_reaches(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_each_cut_alone_has_the_maps_it_needs(name: str) -> None:
     height, width = sizes(name)
-    found, x = reach(name, height, width), inputs(IMAGES, height, width)
+    found, x = influence(name, height, width), inputs(IMAGES, height, width)
     rows, xy, values = placed([(0, 0, 0.5, 1), (2, 0.4, 0.4, 2), (2, 1, 1, 3)], height, width)
     full = forward(found.network, paint(x, rows, xy, values))
-    for cut in found.network.cuts:
-        maps = Maps(found, x, cut)
+    for split in found.network.split_layers:
+        maps = Maps(found, x, split)
         assert maps.gradients == {}
-        window = maps.windows(cut, rows, xy, values)[cut]
-        torch.testing.assert_close(maps.spliced(cut, rows, xy, window), full[cut], rtol=1e-8, atol=1e-9)
+        window = maps.windows(split, rows, xy, values)[split]
+        torch.testing.assert_close(maps.spliced(split, rows, xy, window), full[split], rtol=1e-8, atol=1e-9)
         torch.testing.assert_close(maps.logits, network(name)(x), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_windows_are_no_larger_than_what_a_pixel_reaches(name: str) -> None:
-    """A pixel that is not a number corrupts all that depends on it, and nothing else: the reach, seen from outside."""
+    """A pixel that is not a number corrupts all that depends on it, and nothing else: its influence, from outside."""
     height, width = 9, 11
     pixel = torch.arange(height * width)
     x = inputs(1, height, width).repeat(height * width, 1, 1, 1)
     x[pixel, :, pixel // width, pixel % width] = torch.nan
-    found = reach(name, height, width)
+    found = influence(name, height, width)
     for layer, corrupt in forward(found.network, x).items():
         reached = corrupt.isnan().any(dim=1)
         for axis, touched, start in zip(
@@ -158,24 +158,24 @@ def pixels(height: int, width: int) -> Tensor:
 @pytest.mark.parametrize("name", [*SMALL, "resnet18"])
 def test_costs_are_those_that_torch_counts(name: str) -> None:
     height, width = sizes(name)
-    found, maps = reach(name, height, width), clean_maps(name, height, width)
+    found, maps = influence(name, height, width), clean_maps(name, height, width)
     rows, xy, values = placed([(0, 0.3, 0.3, 1), (1, 0.7, 0.1, 2)], height, width)
     names = [layer.name for layer in found.network.layers]
     assert [*found.cost] == names
-    assert [*found.rest] == [*found.network.cuts]
+    assert [*found.rest] == [*found.network.split_layers]
     for layer in names[-3:] if name in LARGE else names[::2]:
         with FlopCounterMode(display=False) as counter:
             maps.windows(layer, rows, xy, values)
         assert found.cost[layer] == pytest.approx(counter.get_total_flops() / 2 / found.network.flops)
-    for cut, rest in list(found.rest.items())[-3:] if name in LARGE else found.rest.items():
+    for split, rest in list(found.rest.items())[-3:] if name in LARGE else found.rest.items():
         with FlopCounterMode(display=False) as counter:
-            found.network.rest(cut)(plain_maps(name, height, width)[cut][:1].clone())
+            found.network.rest(split)(plain_maps(name, height, width)[split][:1].clone())
         assert rest == pytest.approx(counter.get_total_flops() / found.network.flops)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_costs_rise_and_rests_fall_with_depth(name: str) -> None:
-    found = reach(name, *sizes(name))
+    found = influence(name, *sizes(name))
     cost, rest = list(found.cost.values()), list(found.rest.values())
     assert cost == sorted(cost)
     assert rest == sorted(rest, reverse=True)
@@ -183,7 +183,7 @@ def test_costs_rise_and_rests_fall_with_depth(name: str) -> None:
     assert cost[-1] <= 1
     assert rest[-1] >= 0
     best = found.cheapest()
-    total = {cut: found.cost[cut] + found.rest[cut] for cut in found.network.cuts}
+    total = {split: found.cost[split] + found.rest[split] for split in found.network.split_layers}
     assert total[best] <= 1.01 * min(total.values())
 
 
@@ -219,7 +219,7 @@ def score(logits: Tensor) -> Tensor:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_linear_scores_are_the_gradient_times_the_change(name: str, dtype: torch.dtype) -> None:
     height, width = sizes(name)
-    found, x = reach(name, height, width, dtype), inputs(IMAGES, height, width)
+    found, x = influence(name, height, width, dtype), inputs(IMAGES, height, width)
     rows, xy, values = placed([(2, 0, 0, 1), (0, 0.5, 0.4, 2), (2, 1, 0.7, 3), (1, 0.2, 1, 4)], height, width)
     names = [layer.name for layer in found.network.layers]
     links = names[1::5] if name in LARGE else names
@@ -246,8 +246,8 @@ def test_linear_scores_are_the_gradient_times_the_change(name: str, dtype: torch
 
 @pytest.mark.parametrize("name", ["small", "pools"])
 def test_a_change_that_is_none_scores_nothing(name: str) -> None:
-    found, x = reach(name, 17, 23), inputs(IMAGES, 17, 23)
-    link = found.network.cuts[-1]
+    found, x = influence(name, 17, 23), inputs(IMAGES, 17, 23)
+    link = found.network.split_layers[-1]
     maps = Maps(found, x, None, [link], score)
     rows, xy, _ = placed([(0, 0, 0, 1), (2, 0.5, 0.5, 2)], 17, 23)
     same = x[rows, :, xy[:, 1], xy[:, 0]]
@@ -255,8 +255,8 @@ def test_a_change_that_is_none_scores_nothing(name: str) -> None:
 
 
 def test_without_a_gradient_there_are_no_gradients() -> None:
-    found, x = reach("sequential", 17, 23), inputs(2, 17, 23)
-    links = [found.network.cuts[0]]
+    found, x = influence("sequential", 17, 23), inputs(2, 17, 23)
+    links = [found.network.split_layers[0]]
     assert Maps(found, x, None, links, lambda logits: logits[:, 0].detach()).gradients == {}
     flat = Maps(found, x, None, links, lambda logits: 0 * logits[:, 0]).gradients
     assert all((gradient == 0).all() for gradients in flat.values() for gradient in gradients.values())
