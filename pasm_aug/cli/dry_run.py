@@ -27,7 +27,7 @@ from pasm_aug.cli import job
 from pasm_aug.cli.estimate import (
     Amount,
     Pace,
-    in_words,
+    rough_duration,
     seconds_of_round,
     seconds_of_run,
     seconds_of_train,
@@ -113,7 +113,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
     _tell(seconds, f" with {number} round{'s' * (number != 1)}")
     if args.rounds is None and number < MAX_ROUNDS:
         further = sum(seconds_of_round(args, names, pace, amount, number + 1).values())
-        say(f"Each further round takes about {in_words(further)}; at most {MAX_ROUNDS} rounds are run.")
+        say(f"Each further round takes about {rough_duration(further)}; at most {MAX_ROUNDS} rounds are run.")
     teacher_steps = f"{args.teacher_epochs * amount.steps:,} of the first teacher, " if not args.teacher else ""
     say(f"Steps: {teacher_steps}{args.epochs * amount.steps:,} of each student in each round.")
     if queries:
@@ -202,9 +202,9 @@ def _steps(length: int, args: argparse.Namespace) -> int:
 
 
 def _tell(seconds: dict[str, float], condition: str) -> None:
-    say(f"\nAll of it will take about {in_words(sum(seconds.values()))}{condition}, of which:")
+    say(f"\nAll of it will take about {rough_duration(sum(seconds.values()))}{condition}, of which:")
     for name, value in seconds.items():
-        say(f"  {in_words(value):>8}  {name}")
+        say(f"  {rough_duration(value):>8}  {name}")
 
 
 def _memory(stored: int) -> str:

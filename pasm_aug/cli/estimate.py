@@ -95,7 +95,7 @@ def seconds_of_train(args: argparse.Namespace, pace: Pace, amount: Amount) -> di
     }
 
 
-def in_words(seconds: float) -> str:
+def rough_duration(seconds: float) -> str:
     """A duration with the precision of an estimate."""
     for unit, size, least in (("days", 86400.0, 2 * 86400), ("h", 3600.0, 5400), ("min", 60.0, 90)):
         if seconds >= least:

@@ -48,7 +48,7 @@ def evaluate(args: argparse.Namespace) -> None:
     known = MappedLabels(open_split(args, args.split), info["classes"], channels=info.get("channels"))
     score = functools.partial(evaluation.evaluate, model, device=args.device, workers=args.workers)
     scores = score(known)
-    say(f"{args.data} {args.subset or args.split}: {in_words(scores)}")
+    say(f"{args.data} {args.subset or args.split}: {summary(scores)}")
     if known.dropped:
         gone = ", ".join(f"{count:,} {name}" for name, count in known.dropped.items())
         say(f"left out, for the network does not know their class: {gone}")
@@ -58,7 +58,7 @@ def evaluate(args: argparse.Namespace) -> None:
         without = evaluation.less(scores, score(Subset(known, np.flatnonzero(both)))) if both.any() else scores  # type: ignore[arg-type]
         results["without_overlap"] = without and without.asdict() | {"mean_per_class": without.mean_per_class}
         if both.any():
-            rest = "nothing" if without is None else in_words(without)
+            rest = "nothing" if without is None else summary(without)
             say(f"{int(both.sum()):,} of them also stand in {args.data}'s training split; without these: {rest}")
     say(f"\n{confusion_text(scores, known.classes)}")
     if process_state().is_main_process:
@@ -86,7 +86,7 @@ def seen_in_training(args: argparse.Namespace) -> np.ndarray:
         return np.zeros(0, dtype=np.int64)
 
 
-def in_words(scores: Metrics) -> str:
+def summary(scores: Metrics) -> str:
     """Accuracy, overall and as the mean over classes."""
     return (
         f"{scores.accuracy:.2%} of {scores.count:,} images right, mean over the classes {scores.mean_per_class:.2%}, "

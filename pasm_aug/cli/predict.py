@@ -34,7 +34,7 @@ def predict(args: argparse.Namespace) -> None:
     from pasm_aug.core.processes import process_state
     from pasm_aug.data.align.aligner import FaceAligner
     from pasm_aug.data.files import ImageError
-    from pasm_aug.training.prediction import Prediction, annotated, images_of, in_words, table
+    from pasm_aug.training.prediction import Prediction, annotated, images_of, likeliest, table
     from pasm_aug.training.prediction import predict as predict_images
 
     files = images_of(args.images)
@@ -59,11 +59,11 @@ def predict(args: argparse.Namespace) -> None:
     ):
         if isinstance(one, ImageError):
             corrupt += 1
-            say(f"not read: {one}")
+            say(f"left out: {one}")
             continue
         results.append(one)
         face = "" if one.box or args.no_align else " (no face found: the whole image)"
-        say(f"{one.file.relative_to(root)}: {in_words(one.probabilities, classes)}{face}")
+        say(f"{one.file.relative_to(root)}: {likeliest(one.probabilities, classes)}{face}")
         if not (args.out or is_read()):
             return
     if args.out:

@@ -17,7 +17,8 @@ from pasm_aug.rounds.results import best_round
 from pasm_aug.training.evaluation import Metrics
 
 RUNS = (
-    "The round of each run that validation picked. Percent of images classified rightly; ± is the 95 % interval. "
+    "The round of each run that validation picked. Percent of images classified rightly; "
+    "± is half the 95 % interval (Wilson). "
     "The difference is in points of test accuracy, with its own 95 % interval; it is left out where the runs were "
     "tested on other images. It covers the choice of the images, not that of the seed, which may move a network by "
     "a point or two: give each setting several seeds. Choose between runs by validation: a choice by test accuracy "

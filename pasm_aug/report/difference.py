@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.interval import Z95
 from pasm_aug.training.paired_gain import Gain, paired_gain
 
-Z95 = 1.96  # standard errors to either side of an estimate: its 95 % interval
 
-
-def interval(accuracy: float, count: int) -> float:
-    """Half the width of the 95 % interval of an accuracy measured on ``count`` images (normal approximation)."""
-    return Z95 * float(np.sqrt(max(accuracy * (1 - accuracy), 1e-9) / count))
+def half_width(scores: Metrics) -> float:
+    """Of the 95 % interval of an accuracy, in [0, 1]."""
+    low, high = scores.interval
+    return (high - low) / 2
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Difference:
     Attributes:
         points: accuracy of the second minus that of the first, in [-100, 100].
         half: half the width of its 95 % interval.
-        paired: both networks' predictions to the same images, where they are known; the interval is far narrower then.
+        paired: the comparison image by image, where both networks' predictions are known; its interval is far narrower.
     """
 
     points: float
@@ -51,7 +51,7 @@ def difference(before: Metrics, after: Metrics) -> Difference:
     ):
         paired = paired_gain(before.predictions, after.predictions)
         return Difference(100 * paired.gain, 100 * Z95 * paired.error, paired)
-    noise = float(np.hypot(interval(before.accuracy, before.count), interval(after.accuracy, after.count)))
+    noise = float(np.hypot(half_width(before), half_width(after)))
     return Difference(100 * (after.accuracy - before.accuracy), 100 * noise)
 
 

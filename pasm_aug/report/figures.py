@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pasm_aug.report.charts import WIDTH, chart, colour, legend, png
 from pasm_aug.report.difference import Difference
-from pasm_aug.report.difference import interval as interval
 from pasm_aug.rounds.arms import AUGMENTS
 from pasm_aug.rounds.results import RoundResult
 
@@ -27,11 +26,12 @@ def accuracy_figure(arms: Mapping[str, list[RoundResult]], split: str, names: Ma
     """Accuracy of every arm on ``"val"`` or ``"test"`` over the rounds; the bars are 95 % intervals."""
     figure, panel = chart(SPLITS[split], "accuracy", 3.3)
     for shift, (arm, results) in enumerate(arms.items()):
-        scored = [r for r in results if getattr(r, split)]
+        scored = [(r.round, scores) for r in results if (scores := getattr(r, split))]
+        ends = np.array([(s.accuracy - s.interval[0], s.interval[1] - s.accuracy) for _, s in scored]).reshape(-1, 2)
         panel.errorbar(
-            [r.round + 0.06 * (shift - (len(arms) - 1) / 2) for r in scored],
-            [getattr(r, split).accuracy for r in scored],
-            [interval(getattr(r, split).accuracy, getattr(r, split).count) for r in scored],
+            [number + 0.06 * (shift - (len(arms) - 1) / 2) for number, _ in scored],
+            [scores.accuracy for _, scores in scored],
+            ends.clip(0).T,  # rounding may put an end on the wrong side
             marker="o",
             markersize=4,
             capsize=2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pasm_aug.report.difference import Difference, difference, interval
+from pasm_aug.report.difference import Difference, difference, half_width
 from pasm_aug.rounds.arms import AUGMENTS
 from pasm_aug.rounds.results import RoundResult, best_round
 from pasm_aug.training.evaluation import Metrics
@@ -187,4 +187,4 @@ def percent(scores: Metrics | None) -> str:
     """An accuracy in percent with its 95 % interval."""
     if scores is None:
         return "–"
-    return f"{100 * scores.accuracy:.1f} ±{100 * interval(scores.accuracy, scores.count):.1f}"
+    return f"{100 * scores.accuracy:.1f} ±{100 * half_width(scores):.1f}"

@@ -18,8 +18,8 @@ from pasm_aug.report.run_folder import Run, read_metrics
 from pasm_aug.rounds.results import RoundResult, best_round
 
 HOW = (
-    "Percent of images classified rightly; ± is the 95 % interval that the size of the split allows. Rounds are "
-    "picked on validation; the test split was scored once, after the run had stopped."
+    "Percent of images classified rightly; ± is half the 95 % interval (Wilson) that the size of the split allows. "
+    "Rounds are picked on validation; the test split was scored once, after the run had stopped."
 )
 PAIRED = (
     "Gains in points of accuracy, with 95 % intervals; won: test images that only the first of the two has right. "

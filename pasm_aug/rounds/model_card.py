@@ -16,6 +16,7 @@ from pasm_aug.data.base import EXPRESSIONS
 from pasm_aug.rounds.arms import AUGMENTS
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.interval import wilson
 
 MISTAKES = 5  # the most frequent ones are told
 SPLITS = {"train": "training", "val": "validation", "test": "test", "apart": "test, without images also in training"}
@@ -58,14 +59,6 @@ def model_card(info: Mapping[str, Any], result: RoundResult, *, options: Mapping
         f"## What it is for, and what not\n\n{_use(info, classes)}",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927), in [0, 1]; sound for few images and for shares near 0 and 1."""
-    z2, share = 1.96**2, right / count
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = np.sqrt(z2 * share * (1 - share) / count + (z2 / (2 * count)) ** 2) / (1 + z2 / count)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def _front_matter(name: str, data: Mapping[str, Any], classes: list[str], result: RoundResult) -> str:

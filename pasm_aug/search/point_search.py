@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from pasm_aug.core.image_content import content_key
 from pasm_aug.core.memory_batches import in_chunks
 from pasm_aug.search.block import search_block
+from pasm_aug.search.network_input import Preprocess
 from pasm_aug.search.options import SearchOptions
 from pasm_aug.search.result import PointResult
-from pasm_aug.search.teacher import Preprocess, TeacherObjective
+from pasm_aug.search.teacher import TeacherObjective
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Score one network on one split; torchmetrics counts."""
+"""Score one network on one split."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.core.processes import process_state
 from pasm_aug.models import Preprocess
+from pasm_aug.training.interval import wilson
 from pasm_aug.training.loading import EpochSampler, make_loader
 
 
@@ -39,6 +39,11 @@ class Metrics:
         scores = asdict(replace(self, predictions=None))
         del scores["predictions"]
         return scores
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the accuracy, in [0, 1], that the number of images allows (Wilson)."""
+        return wilson(round(self.accuracy * self.count), self.count)
 
     @property
     def mean_per_class(self) -> float:
@@ -71,23 +76,26 @@ def evaluate(
         if loss is None:  # the first, for every process, tells the number of classes and takes no part
             classes = logits.shape[1]
             loss = torch.zeros((), dtype=torch.float64, device=logits.device)
-            confusion = torch.zeros(classes, classes, dtype=torch.int64, device=logits.device)
             predictions = torch.zeros(2, len(dataset), dtype=torch.int64, device=logits.device)  # type: ignore[arg-type]
             continue
         loss += nn.functional.cross_entropy(logits, target, reduction="sum")
-        confusion += multiclass_confusion_matrix(logits, target, num_classes=classes)
         predictions[:, index] = torch.stack([target, logits.argmax(1)])  # each process fills in its own
     assert loss is not None
-    loss, confusion, predictions = reduce(loss, "sum"), reduce(confusion, "sum").cpu(), reduce(predictions, "sum").cpu()
-    count, right = int(confusion.sum()), confusion.diag().tolist()
-    return Metrics(
-        accuracy=sum(right) / count,
-        loss=loss.item() / count,
-        per_class=[hits / row if row else None for hits, row in zip(right, confusion.sum(1).tolist(), strict=True)],
-        confusion=confusion.tolist(),
-        count=count,
-        predictions=predictions.numpy(),
-    )
+    summed, known = reduce(loss, "sum").item(), reduce(predictions, "sum").cpu().numpy()
+    confusion = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(confusion, tuple(known), 1)
+    return Metrics(**_counts(confusion), loss=summed / known.shape[1], predictions=known)
+
+
+def _counts(confusion: np.ndarray) -> dict[str, Any]:
+    """What a confusion matrix (classes, classes) tells of a split."""
+    images, right, count = confusion.sum(1), confusion.diagonal(), int(confusion.sum())
+    return {
+        "accuracy": int(right.sum()) / count,
+        "per_class": [hits / of if of else None for hits, of in zip(right.tolist(), images.tolist(), strict=True)],
+        "confusion": confusion.tolist(),
+        "count": count,
+    }
 
 
 def logits_of(
@@ -100,14 +108,14 @@ def logits_of(
     workers: int = 0,
 ) -> Tensor:
     """(N, classes) float32, on the CPU: the logits of every sample; shared out like :func:`evaluate`."""
-    predictions: Tensor | None = None
+    found: Tensor | None = None
     for index, logits, _ in _batches(model, dataset, preprocess, batch_size, device, workers):
-        if predictions is None:
-            predictions = torch.zeros(len(dataset), logits.shape[1], device=logits.device)  # type: ignore[arg-type]
+        if found is None:
+            found = torch.zeros(len(dataset), logits.shape[1], device=logits.device)  # type: ignore[arg-type]
             continue
-        predictions[index] = logits
-    assert predictions is not None
-    return reduce(predictions, "sum").cpu()
+        found[index] = logits
+    assert found is not None
+    return reduce(found, "sum").cpu()
 
 
 def count_outputs(model: nn.Module, dataset: Dataset, *, device: str | None = None) -> int:
@@ -169,11 +177,4 @@ def less(whole: Metrics, part: Metrics) -> Metrics | None:
     if not count:
         return None
     confusion = np.array(whole.confusion) - np.array(part.confusion)
-    rows, hits = confusion.sum(1), confusion.diagonal()
-    return Metrics(
-        accuracy=float(hits.sum() / count),
-        loss=(whole.loss * whole.count - part.loss * part.count) / count,
-        per_class=[float(hit / row) if row else None for hit, row in zip(hits, rows, strict=True)],
-        confusion=confusion.tolist(),
-        count=count,
-    )
+    return Metrics(**_counts(confusion), loss=(whole.loss * whole.count - part.loss * part.count) / count)

@@ -78,7 +78,11 @@ def predict(
             continue
         faces: list[tuple[Any, Image.Image]] = []
         if aligner is not None:
-            faces = [(face.box, face.image) for face in aligner(photograph)]
+            found = aligner.detect_each([photograph])[0]
+            if isinstance(found, Exception):
+                yield ImageError(f"no face was looked for in {file}: {found}")
+                continue
+            faces = [(face.box, face.image) for face in aligner.cut(photograph, found)]
         if not faces and (aligner is None or no_face == "keep"):
             faces = [(None, photograph)]
         if not faces:
@@ -91,7 +95,7 @@ def predict(
             yield Prediction(file, box, probabilities)
 
 
-def in_words(probabilities: np.ndarray, classes: Sequence[str], most: int = 3) -> str:
+def likeliest(probabilities: np.ndarray, classes: Sequence[str], most: int = 3) -> str:
     """``happiness 93.1%, neutral 4.0%, …``: the likeliest classes."""
     order = np.argsort(-probabilities, kind="stable")[:most]
     return ", ".join(f"{classes[i]} {probabilities[i]:.1%}" for i in order)
@@ -119,7 +123,7 @@ def annotated(file: Path, found: Sequence[Prediction], classes: Sequence[str]) -
     for one in found:
         left, top, right, bottom = one.box or (0, 0, image.width - 1, image.height - 1)
         draw.rectangle((left, top, right, bottom), outline="#00e676", width=max(1, side // 8))
-        words = in_words(one.probabilities, classes, 1)
+        words = likeliest(one.probabilities, classes, 1)
         at = (max(left, 0), top - side - 4 if top > side + 4 else max(top, 0) + 2)
         draw.rectangle(draw.textbbox(at, words, font=font), fill="black")
         draw.text(at, words, fill="#00e676", font=font)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pasm_aug.cli.estimate import (
     Amount,
     Pace,
-    in_words,
+    rough_duration,
     seconds_of_round,
     seconds_of_run,
     seconds_of_train,
@@ -99,4 +99,4 @@ def test_rounds_that_stop_themselves_run_as_long_as_they_have_patience():
     ],
 )
 def test_durations_are_told_as_people_do(seconds, words):
-    assert in_words(seconds) == words
+    assert rough_duration(seconds) == words

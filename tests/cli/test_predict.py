@@ -17,7 +17,7 @@ from pasm_aug.data.align.aligner import FaceAligner
 from pasm_aug.data.files import ImageError
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model, load_model, save_model
-from pasm_aug.training.prediction import Prediction, annotated, images_of, in_words, predict, table
+from pasm_aug.training.prediction import Prediction, annotated, images_of, likeliest, predict, table
 from tests.shapes import Shapes, own_net
 
 CLASSES = ["neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise"]
@@ -150,7 +150,7 @@ def test_a_folder_in_which_one_file_is_no_image(network, photograph, tmp_path, c
     before = contents(root)
     assert run(network, root, "--out", tmp_path / "out") == 0
     text = capsys.readouterr().out
-    assert f"not read: cannot read {root / 'c.jpg'} as an image" in text
+    assert f"left out: cannot read {root / 'c.jpg'} as an image" in text
     assert "notes" not in text
     assert "deeper/a.jpg: " in text
     assert "b.png: " in text
@@ -240,7 +240,7 @@ def test_predict_yields_an_error_in_its_turn_and_keeps_the_mode(tmp_path):
 def test_words_table_and_marks(tmp_path):
     shares = np.array([0.25, 0.5, 0.125, 0.125])
     classes = ["a", "b, c", "d", "e"]
-    assert in_words(shares, classes) == "b, c 50.0%, a 25.0%, d 12.5%"
+    assert likeliest(shares, classes) == "b, c 50.0%, a 25.0%, d 12.5%"
     inside = Prediction(tmp_path / "x" / "1.png", (1.26, -2, 30, 40.5), shares)
     outside = Prediction(Path("/elsewhere/2.png"), None, shares[::-1].copy())
     lines = table([inside, outside], classes, tmp_path).decode().splitlines()

@@ -9,7 +9,7 @@ import pytest
 
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model
-from pasm_aug.report.figures import confusion_figure, interval
+from pasm_aug.report.figures import confusion_figure
 from pasm_aug.report.gallery import gallery_picks
 from pasm_aug.report.outcome import stage_seconds, text_table, verdict
 from pasm_aug.report.regions import region_sentence, region_shares
@@ -40,12 +40,6 @@ def arms():
     ]
     none = [first, result("none", 1, 0.99, 0.71, 0.70), result("none", 2, 0.99, 0.72, 0.71)]
     return {"point": point, "none": none}
-
-
-def test_interval_covers_a_proportion_as_often_as_it_says():
-    draws = np.random.default_rng(0).binomial(400, 0.8, 20000) / 400
-    covered = np.mean([abs(a - 0.8) <= interval(a, 400) for a in draws])
-    assert covered == pytest.approx(0.95, abs=0.015)
 
 
 def test_the_table_shows_the_teacher_once_and_marks_what_validation_picked(arms):

@@ -1,15 +1,11 @@
 import re
 
 import numpy as np
-import pytest
 import torch
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import binomtest
 
 from pasm_aug.models import build_model, save_model
-from pasm_aug.rounds.model_card import model_card, wilson
+from pasm_aug.rounds.model_card import model_card
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.training.evaluation import Metrics
 
@@ -139,10 +135,3 @@ def test_the_code_that_it_shows_loads_the_network(tmp_path, monkeypatch):
     with torch.no_grad():
         own = network.eval()((images / 255 - 0.5) / 0.25).softmax(1)
     assert torch.allclose(names["probabilities"], own, atol=1e-5)
-
-
-@given(st.integers(1, 10**6).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count))))
-def test_the_interval_is_wilsons(case):
-    right, count = case
-    wanted = binomtest(right, count).proportion_ci(method="wilson")
-    assert wilson(right, count) == pytest.approx((wanted.low, wanted.high), abs=2e-5)

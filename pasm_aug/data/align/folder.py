@@ -45,22 +45,26 @@ class AlignSummary:
     kept: int
     skipped: int
     unreadable: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, rows: dict[str, list[Row]]) -> AlignSummary:
         """The summary of the rows of each file."""
         status = Counter(own[0]["status"] for own in rows.values())
         faces = sum(row["status"] == "aligned" for own in rows.values() for row in own)
-        unreadable = sorted(file for file, own in rows.items() if own[0]["status"] == "unreadable")
-        return cls(status["aligned"], faces, status["kept"], status["skipped"], unreadable)
+        unreadable, failed = (
+            sorted(file for file, own in rows.items() if own[0]["status"] == lost) for lost in ("unreadable", "failed")
+        )
+        return cls(status["aligned"], faces, status["kept"], status["skipped"], unreadable, failed)
 
     def __str__(self) -> str:
         text = f"{self.aligned:,} aligned" + (f" ({self.faces:,} faces)" if self.faces != self.aligned else "")
         for count, what in ((self.kept, "kept"), (self.skipped, "skipped")):
             text += f", {count:,} without a face ({what})" if count else ""
-        if more := len(self.unreadable):
-            text += f", {more:,} unreadable: {', '.join(self.unreadable[:3])}"
-            text += f" and {more - 3:,} more" if more > 3 else ""
+        for files, what in ((self.unreadable, "unreadable"), (self.failed, "on which the detector failed")):
+            if more := len(files):
+                text += f", {more:,} {what}: {', '.join(files[:3])}"
+                text += f" and {more - 3:,} more" if more > 3 else ""
         return text
 
 
@@ -79,12 +83,13 @@ def align_folder(
     """Align every image below a folder into another one, keeping sub-folders (labels, splits) and names.
 
     Running it again does what is missing: images that are new, newer than their output, unreadable until now, or
-    whose output is gone. Outputs of images that are gone are removed: nobody trains on what was taken out.
+    whose output is gone. An image on which the detector raises is named and counted as failed. Outputs of images that
+    are gone are removed: nobody trains on what was taken out.
 
     ``dst`` gets ``align.json``, the options, and ``align.csv``, sorted by file, with a row for each image (with
-    ``select="all"``, for each face): file, output, status (aligned | kept | skipped | unreadable), number of faces
-    found, box and landmarks in pixels of the photograph (see :mod:`pasm_aug.data.align.warp`), probability. Files that
-    differ in their ending only (a.jpg, a.bmp) keep it: a.jpg.png, a.bmp.png.
+    ``select="all"``, for each face): file, output, status (aligned | kept | skipped | unreadable | failed), number of
+    faces found, box and landmarks in pixels of the photograph (see :mod:`pasm_aug.data.align.warp`), probability. Files
+    that differ in their ending only (a.jpg, a.bmp) keep it: a.jpg.png, a.bmp.png.
 
     Args:
         src (str or ``pathlib.Path``): folder of photographs; hidden files are left out.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class Job:
         Args:
             rows: what is recorded of the file, if anything; written: when, in nanoseconds.
         """
-        if not rows or rows[0]["status"] == "unreadable":
+        if not rows or rows[0]["status"] in ("unreadable", "failed"):
             return False
         if self.aligner.select == "all" and rows[0]["status"] == "aligned" and rows[0]["faces"] != str(len(rows)):
             return False
@@ -79,8 +80,12 @@ class Job:
 
     def _finish(self, held: list[tuple[str, str, Image.Image]]) -> list[Row]:
         rows: list[Row] = []
-        found = self.aligner.detect([image for *_, image in held])
+        found = self.aligner.detect_each([image for *_, image in held])
         for (file, name, image), faces in zip(held, found, strict=True):
+            if isinstance(faces, Exception):
+                warnings.warn(f"no face was looked for in {self.src / file}: {faces}", stacklevel=2)
+                rows.append({"file": file, "status": "failed"})
+                continue
             about = {"file": file, "faces": str(len(faces))}
             for number, face in enumerate(self.aligner.cut(image, faces)):
                 output = self._save(name, number, face.image)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pasm_aug.core.files import write_atomic
-from pasm_aug.data.align.aligner import Face
+from pasm_aug.data.align.detector import Face
 
 _PARTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left and right as seen in the image
 COLUMNS = (

@@ -327,3 +327,32 @@ def test_the_command(src, tmp_path, capsys):
     assert capsys.readouterr().out == "5 aligned, 1 without a face (kept), 1 unreadable: sad/torn.jpg\n"
     assert Image.open(tmp_path / "out" / "sad" / "d.jpg").size == (40, 40)
     assert json.loads((tmp_path / "out" / "align.json").read_text())["margin"] == 0.15
+
+
+def test_what_one_image_makes_the_detector_raise_harms_no_other(tmp_path, monkeypatch):
+    (tmp_path / "src").mkdir()
+    for number in range(4):
+        Image.new("RGB", (60, 60)).save(tmp_path / "src" / f"{number}.png")
+
+    def detect(self, images):
+        if any(image.width == 99 for image in images):
+            raise RuntimeError("no scales")
+        return [[] for _ in images]
+
+    monkeypatch.setattr("pasm_aug.data.align.detector.Detector.detect", detect)
+    Image.new("RGB", (99, 120)).save(tmp_path / "src" / "1b.png")
+    with pytest.warns(UserWarning, match=r"1b\.png: no scales"):
+        summary = run(tmp_path / "src", tmp_path / "dst")
+    assert (summary.kept, summary.failed) == (4, ["1b.png"])
+    assert "1 on which the detector failed: 1b.png" in str(summary)
+    Image.new("RGB", (98, 120)).save(tmp_path / "src" / "1b.png")
+    assert run(tmp_path / "src", tmp_path / "dst").kept == 5
+
+
+@pytest.mark.parametrize("side", [94, 147, 173])
+def test_a_side_that_just_equals_the_smallest_face_is_no_error(tmp_path, side):
+    (tmp_path / "src").mkdir()
+    Image.new("RGB", (side, side), "grey").save(tmp_path / "src" / "a.png")
+    Image.new("RGB", (side + 40, side + 40), "grey").save(tmp_path / "src" / "b.png")
+    summary = run(tmp_path / "src", tmp_path / "dst", FaceAligner(48, device="cpu", min_face_size=side))
+    assert (summary.kept, summary.failed) == (2, [])
