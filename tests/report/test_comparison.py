@@ -1,11 +1,11 @@
 import argparse
 import re
 
+import numpy as np
 import pytest
 
 from pasm_aug.cli import report as job
 from pasm_aug.report.comparison import comparable, run_names, write_comparison
-from pasm_aug.report.difference import difference
 from tests.made_runs import made_run, predictions, scores
 from tests.shapes import Shapes
 
@@ -26,10 +26,17 @@ def test_runs_stand_side_by_side_with_the_options_that_differ(tmp_path):
     text = write_comparison(tmp_path / "page.html", runs).read_text()
     rows = cells(text, "runs")
     assert [row[0] for row in rows] == ["a", "b"]
-    gain = difference(runs[0].main[-1].test, runs[1].main[-1].test)
-    assert gain.paired is not None
+    first, second = (run.main[-1].test.predictions for run in runs)
+    right = np.array([first[0] == first[1], second[0] == second[1]])
+    n, won, lost = right.shape[1], (right[1] & ~right[0]).sum(), (right[0] & ~right[1]).sum()
+    assert won > lost
+    up, down = (won + 1) / (n + 2), (lost + 1) / (n + 2)  # Bonett and Price 2012, equation 3
+    half = 1.96 * np.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    gain = (won - lost) / n
     assert rows[0][3:5] == ["–", ""]
-    assert rows[1][3:5] == [str(gain), gain.word]
+    assert rows[1][3] == f"{100 * gain:+.1f} ±{100 * half:.1f}"
+    assert rows[1][4] == ("a clear gain" if gain >= half else "inside the noise")
+    assert rows[0][1].startswith(f"{100 * right[0].mean():.1f} ±")
     assert cells(text, "options") == [["seed", "0", "1"]]
     assert text.count("<img") == 3
     assert "http" not in text

@@ -3,8 +3,10 @@ import io
 import numpy as np
 import PIL.Image
 import pytest
+from matplotlib.quiver import Quiver
+from scipy.stats import binomtest
 
-from pasm_aug.report.charts import HEAVY, Mosaic
+from pasm_aug.report.charts import HEAVY, Mosaic, png
 from pasm_aug.report.difference import Difference
 from pasm_aug.report.figures import accuracy_figure, change_figure, confusion_figure, curves_figure, gains_figure
 from pasm_aug.report.maps import arrow_figure, confidence_figure, distance_figure
@@ -56,21 +58,51 @@ def test_gains_are_blue_and_losses_red_and_of_many_classes_the_greatest_are_show
     assert opened(image).shape[0] < 1100
 
 
-def test_accuracy_shows_only_what_was_scored():
+@pytest.fixture
+def figures(monkeypatch):
+    """Charts are handed over as figures, after they have been drawn."""
+
+    def keep(figure):
+        assert opened(png(figure)).std() > 1
+        return figure
+
+    for name in ("figures.png", "maps.png", "maps.jpeg"):
+        monkeypatch.setattr(f"pasm_aug.report.{name}", keep)
+
+
+def points(container):
+    """x, y and the two ends of each bar of an errorbar."""
+    line, _, (bars,) = container
+    ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
+    return list(line.get_xdata()), list(line.get_ydata()), ends
+
+
+def test_accuracy_shows_what_was_scored_with_its_interval(figures):
+    fair = scores(LABELS, np.where(np.arange(60) < 45, LABELS, (LABELS + 1) % 3), 3)
     one = RoundResult("teacher", 0, "", None, True, RIGHT, WRONG, None)
-    two = RoundResult("point", 1, "", 0, True, RIGHT, RIGHT, RIGHT)
-    assert (
-        opened(accuracy_figure({"point": [one, two]}, "val")).shape
-        == opened(accuracy_figure({"point": [two]}, "test")).shape
-    )
+    two = RoundResult("point", 1, "", 0, True, RIGHT, fair, RIGHT)
+    three = RoundResult("none", 1, "", 0, True, RIGHT, WRONG, WRONG)
+    panel = accuracy_figure({"point": [one, two], "none": [one, three]}, "val").axes[0]
+    point, none = (points(container) for container in panel.containers)
+    assert point[0] == pytest.approx([-0.03, 0.97])
+    assert none[0] == pytest.approx([0.03, 1.03])
+    assert (point[1], none[1]) == ([0.0, 0.75], [0.0, 0.0])
+    wilson = binomtest(45, 60).proportion_ci(method="wilson")
+    assert point[2][1] == pytest.approx([wilson.low, wilson.high], abs=1e-4)
+    panel = accuracy_figure({"point": [one, two]}, "test").axes[0]
+    assert points(panel.containers[0])[:2] == ([1.0], [1.0])  # the teacher was not scored on test
 
 
 @pytest.mark.filterwarnings("error")
-def test_curves_leave_gaps_for_what_a_round_does_not_tell():
+def test_curves_leave_gaps_for_what_a_round_does_not_tell(figures):
     rows = [{"loss": 1.0, "val_accuracy": float("nan")}, {"loss": 0.5, "val_accuracy": 0.4}]
-    arms = {"point": [rows, [{"loss": 0.3}]], "none": [rows]}
-    for column in ("loss", "val_accuracy", "erased_share"):
-        assert opened(curves_figure(arms, column, column)).min() < 100
+    arms = {"point": [rows, [{"loss": 0.3}]]}
+    (loss,) = curves_figure(arms, "loss", "loss").axes[0].lines
+    np.testing.assert_array_equal(loss.get_ydata(), [1.0, 0.5, np.nan, 0.3, np.nan])
+    (accuracy,) = curves_figure(arms, "val_accuracy", "accuracy").axes[0].lines
+    np.testing.assert_array_equal(accuracy.get_ydata(), [np.nan, 0.4, np.nan, np.nan, np.nan])
+    (unknown,) = curves_figure(arms, "erased_share", "share").axes[0].lines
+    assert np.isnan(unknown.get_ydata()).all()
 
 
 def test_the_first_teacher_that_all_arms_share_is_drawn_once(monkeypatch):
@@ -89,19 +121,36 @@ def test_the_first_teacher_that_all_arms_share_is_drawn_once(monkeypatch):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("distance", [0, 7])
-def test_movement_is_drawn_however_far_the_points_moved(distance):
-    start = np.random.default_rng(0).integers(0, 30, (50, 2))
-    m = Movement(1, 2, start, start + distance, np.full(50, 3.0))
-    for image in (distance_figure([m]), arrow_figure(m, np.zeros((40, 40)))):
-        assert opened(image).std() > 10
+def test_movement_is_drawn_however_far_the_points_moved(figures, distance):
+    start = np.random.default_rng(0).integers(0, 30, (900, 2))
+    m = Movement(1, 2, start, start + np.array([distance, 0]), np.full(900, 3.0))
+    moved, chance = distance_figure([m]).axes[0].patches
+    values, edges, _ = moved.get_data()
+    assert values.sum() == pytest.approx(1)
+    assert edges[values.argmax()] <= distance <= edges[values.argmax() + 1]
+    values, edges, _ = chance.get_data()
+    assert edges[values.argmax()] <= 3 <= edges[values.argmax() + 1]
+    arrows = next(c for c in arrow_figure(m, np.zeros((40, 40))).axes[0].collections if isinstance(c, Quiver))
+    assert len(arrows.U) > 0
+    assert set(arrows.U) == {distance}
+    assert set(arrows.V) == {0}
     few = Movement(1, 2, start[:2], start[:2] + distance, np.full(2, 3.0))
-    assert opened(arrow_figure(few, np.zeros((40, 40)))).std() > 10
+    assert not arrow_figure(few, np.zeros((40, 40))).axes[0].collections  # no cell has five points
 
 
-def test_confidence_has_a_pair_of_boxes_for_each_round():
+def test_confidence_has_a_pair_of_boxes_for_each_round(figures):
     clean, point = np.linspace(0.5, 1, 20), np.linspace(0, 0.5, 20)
-    assert opened(confidence_figure({1: (clean, point), 3: (clean, point)})).std() > 10
-    assert opened(confidence_figure({1: (clean[:1], point[:1])})).std() > 10
+    for rounds in ({1: (clean, point), 3: (point, clean)}, {1: (clean[:1], point[:1])}):
+        panel = confidence_figure(rounds).axes[0]
+        medians = [line for line in panel.lines if len(set(line.get_ydata())) == 1 and line.get_color() == "k"]
+        found = {(round(float(np.mean(m.get_xdata())), 2), round(float(m.get_ydata()[0]), 6)) for m in medians}
+        wanted = {
+            (round(number + shift, 2), round(float(np.median(values)), 6))
+            for number, pair in rounds.items()
+            for shift, values in zip((-0.18, 0.18), pair, strict=True)
+        }
+        assert wanted <= found
+        assert len(panel.patches) == 2 * len(rounds)
 
 
 @pytest.mark.parametrize("shape", [(40, 40), (20, 40), (40, 10)])
