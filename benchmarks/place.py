@@ -189,7 +189,7 @@ def choices(
         for count in counts:
             picked = tables.worst(tables.likeliest(score, among, count, side // 2))
             found[f"linear behind {words}, best of {count}"] = [c + count * (count > 1) for c in costs], picked
-    for count in (8, 44):  # what asking helps without any score, the mean of 32 draws
+    for count in (8, 44):  # what querying helps without any score, the mean of 32 draws
         drawn = [rng.choice(everywhere, (len(mined), count)) for _ in range(32)]
         found[f"random squares, best of {count}"] = [float(count)], np.hstack([tables.worst(codes) for codes in drawn])
     found["every 8th place"] = [float(len(tiles))], tables.worst(tiles)
@@ -327,9 +327,9 @@ def main() -> None:
             f'objective="patch", budget {budget}': PointSearch(objective="patch", patch=side, budget=budget)
             for budget in (11, 30, 80)
         }
-        asked = points | {name: search.run(teacher, images, labels) for name, search in squares.items()}
+        queried = points | {name: search.run(teacher, images, labels) for name, search in squares.items()}
         for fill in FILLS:
-            found = choices(tables, fill, side, asked, cam, steepest, np.random.default_rng(args.seed))
+            found = choices(tables, fill, side, queried, cam, steepest, np.random.default_rng(args.seed))
             result["squares"][f"{side} px, {fill}"] = rows_of(tables, found, fill, groups)
     result |= {"pixels": pixels_of(images, points), "agreement": agreement(mined)}
     result["several"] = several(points["five points"])

@@ -103,10 +103,10 @@ def _network(info: Mapping[str, Any], classes: list[str]) -> str:
 
 def _origin(info: Mapping[str, Any], result: RoundResult) -> str:
     if result.round == 0:
-        begun = (
+        origin = (
             f"taken over from `{Path(info['parent']).name}`" if info.get("parent") else "trained on the labels alone"
         )
-        return f"It is the first teacher of Point Adversarial Self Mining (arXiv 2008.11401), {begun}."
+        return f"It is the first teacher of Point Adversarial Self Mining (arXiv 2008.11401), {origin}."
     start = "from its teacher's weights" if info.get("initial", "refine") == "refine" else "from new weights"
     text = (
         f"It is the student of round {result.round} of Point Adversarial Self Mining (arXiv 2008.11401); way of "

@@ -75,9 +75,9 @@ class StopRule:
         """Why the rounds end after these results, in a sentence; ``None``: they go on."""
         done = len(results) - 1
         if self.rounds is not None:
-            asked = "The one round that was asked for is done."
-            asked = asked if self.rounds == 1 else f"All {self.rounds} rounds that were asked for are done."
-            return asked if done >= self.rounds else None
+            reason = "The one round that was asked for is done."
+            reason = reason if self.rounds == 1 else f"All {self.rounds} rounds that were asked for are done."
+            return reason if done >= self.rounds else None
         since = done - results.index(self.reference(results))
         if since >= self.patience:
             return self._in_the_noise(results[-1], since)

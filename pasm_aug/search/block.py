@@ -81,7 +81,7 @@ def _search(options: SearchOptions, batch: Batch, chain: Chain | None, gradient:
 
 
 def _plain(options: SearchOptions, batch: Batch) -> tuple[int, int]:
-    """Population and generations of a plain evolution that asks as many queries as the seeded search would."""
+    """Population and generations of a plain evolution of as many queries as the seeded search would."""
     size, generations, _ = options.evolution
     queries = seeds_per_image(batch, options.exact)
     queries = max(queries + (generations * size + max(0, size - queries) if generations else 0), 4)

@@ -116,8 +116,8 @@ class EpochLoop:
 
     def _epoch(self, saved: Saved) -> None:
         """Train one epoch, of which ``saved.step`` batches are done, score it and write down how it went."""
-        epoch, begun = len(self.history), time.perf_counter() - saved.numbers.get("seconds", 0.0)
-        total = self._steps(epoch, saved, begun)
+        epoch, started = len(self.history), time.perf_counter() - saved.numbers.get("seconds", 0.0)
+        total = self._steps(epoch, saved, started)
         self._check(float(total[0]), epoch)
         if not all(bool(weight.isfinite().all()) for weight in self.judged.parameters()):  # of the very last step
             self._check(math.nan, epoch, "a weight")
@@ -135,7 +135,7 @@ class EpochLoop:
             scores = self.score(self.judged)
             self._check(scores.loss, epoch, "the validation loss")
             row |= {"val_accuracy": scores.accuracy, "val_loss": scores.loss}
-        self.history.append(row | {"seconds": round(time.perf_counter() - begun, 2)})
+        self.history.append(row | {"seconds": round(time.perf_counter() - started, 2)})
         self.good = _weights(self.judged)
         if self.patience and self._best_epoch() == epoch + 1:
             self.best = _weights(self.judged)
@@ -143,7 +143,7 @@ class EpochLoop:
             self._save()
         self._tables()
 
-    def _steps(self, epoch: int, saved: Saved, begun: float) -> Tensor:
+    def _steps(self, epoch: int, saved: Saved, started: float) -> Tensor:
         """(5,) float64 over all processes: sum of the loss, right predictions, images; pixels erased, pixels seen."""
         device = self.accelerator.device
         total = torch.tensor(saved.numbers.get("total", [0.0] * 5), dtype=torch.float64, device=device)
@@ -176,7 +176,7 @@ class EpochLoop:
                 )
             self.bar.update()
             if alone and number + 1 < self.steps and time.monotonic() - self.saved_at > self.files.checkpoint_seconds:
-                self._save(number + 1, {"total": total.tolist(), "seconds": time.perf_counter() - begun})
+                self._save(number + 1, {"total": total.tolist(), "seconds": time.perf_counter() - started})
         return self.accelerator.reduce(total)
 
     def _tables(self) -> None:

@@ -26,7 +26,7 @@ def corrupt(file, position):
     file.write_bytes(data)
 
 
-def test_every_spoilt_file_of_a_run_is_named_and_refused_or_mended(run, tmp_path, capsys):
+def test_every_corrupt_file_of_a_run_is_named_and_refused_or_mended(run, tmp_path, capsys):
     files = sorted(file.relative_to(run) for file in run.rglob("*") if file.is_file())
     mended = [file for file in files if MENDED & set(file.parts)]
     lasting = [file for file in files if file not in mended and file.name != CHECKSUMS]
@@ -56,7 +56,7 @@ def test_every_spoilt_file_of_a_run_is_named_and_refused_or_mended(run, tmp_path
     assert (folder / "run.yaml").read_text() == (run / "run.yaml").read_text().replace(str(run), str(folder))
 
 
-def test_a_spoilt_list_is_named(run, tmp_path, capsys):
+def test_a_corrupt_list_is_named(run, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
     for file in sorted(folder.rglob(CHECKSUMS)):

@@ -41,7 +41,7 @@ def test_rounds_ask_for_different_candidates(count: int, points: int, distance: 
     assert len(spread(xy, points, 1)) == points
 
 
-def test_what_is_known_is_believed_and_the_rest_follows_its_neighbours() -> None:
+def test_what_is_known_stays_and_the_rest_follows_its_neighbours() -> None:
     estimates = CandidateScores(np.zeros((1, 48, 48, 2)))
     assert (estimates.current == 0).all()
     estimates.tell(np.array([[(20 * 48 + 10) * 2]]), np.array([[-3.0]]))

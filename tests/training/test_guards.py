@@ -49,7 +49,7 @@ def test_in_the_first_epoch_the_weights_stay_as_they_came():
 
 
 @pytest.mark.parametrize("options", [{}, {"ema": 0.5}])
-def test_weights_spoilt_by_an_epochs_last_step_are_noticed_though_its_loss_was_good(options):
+def test_weights_corrupted_by_an_epochs_last_step_are_noticed_though_its_loss_was_good(options):
     class Bursting(torch.optim.SGD):
         calls = 0
 

@@ -90,7 +90,7 @@ WAYS = {
 def test_a_training_killed_at_every_step_ends_as_one_that_never_was(tmp_path, way):
     options = WAYS[way]
     whole, path, kills = learn(**options), tmp_path / "c", 0
-    calls = options.get("accumulate", 1)  # one step is done, the next is begun
+    calls = options.get("accumulate", 1)  # one step is done, the next has started
     for seed in range(50):  # other initial weights each time: those of the checkpoint are what counts
         try:
             later = learn(seed=seed, checkpoint=path, loss=dies_at(calls), **options)
@@ -138,9 +138,9 @@ def test_a_training_killed_at_every_write_ends_as_one_that_never_was(tmp_path, m
             learn(**options, **files)
         kills += 1
         monkeypatch.setattr(module, "write_atomic", write)
-        begun = any(map(Path.exists, (files["checkpoint"], previous(files["checkpoint"]))))
-        assert begun == (number > 0 or when == "after" or module is table)
-        assert same(whole, learn(seed=5 * begun, **options, **files))
+        started = any(map(Path.exists, (files["checkpoint"], previous(files["checkpoint"]))))
+        assert started == (number > 0 or when == "after" or module is table)
+        assert same(whole, learn(seed=5 * started, **options, **files))
         tables = [csv.DictReader((tmp_path / name).read_text().splitlines()) for name in ("whole.csv", "m.csv")]
         first, second = ([row | {"seconds": ""} for row in table] for table in tables)
         assert first == second

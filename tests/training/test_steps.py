@@ -143,12 +143,12 @@ class Counting(nn.Module):
 @pytest.mark.parametrize("augment", [None, PairedView(PointAdversarialErase(None, p=1.0)), PairedView(None)])
 @pytest.mark.parametrize("options", [{}, {"sampling": "balanced"}, {"accumulate": 3}, {"workers": 1}])
 def test_known_logits_train_the_same_for_one_pass_of_the_teacher(augment, options):
-    asked, known = Counting(), Counting()
+    queried, known = Counting(), Counting()
     options = QUICK | {"epochs": 3, "augment": augment} | options
-    each = train(own_net(), Shapes(41), teacher=asked, reuse_logits=False, **options)
+    each = train(own_net(), Shapes(41), teacher=queried, reuse_logits=False, **options)
     once = train(own_net(), Shapes(41), teacher=known, **options)
     assert weights(each.model).allclose(weights(once.model), atol=1e-5)
-    assert asked.images == 3 * 41
+    assert queried.images == 3 * 41
     assert known.images == 41 + 1  # the first image tells the number of classes
     for name in ("loss", "running_accuracy", *(["erased_share"] if augment and augment.erase else [])):
         assert [row[name] for row in each.history] == pytest.approx([row[name] for row in once.history], abs=1e-5)

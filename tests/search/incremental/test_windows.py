@@ -95,11 +95,11 @@ def test_windows_are_cut_from_the_painted_forward(name: str, size: tuple[int, in
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_at_borders_and_corners(name: str) -> None:
-    spots = [(row, y, x, 7) for row, (y, x) in enumerate([(0, 0), (1, 1), (0.5, 1)])] + [
+    changes = [(row, y, x, 7) for row, (y, x) in enumerate([(0, 0), (1, 1), (0.5, 1)])] + [
         (0, 1, 0.4, 1),
         (1, 0.35, 0.6, 2),
     ]
-    check_law(name, *sizes(name), spots)
+    check_law(name, *sizes(name), changes)
 
 
 @pytest.mark.parametrize("name", SMALL)
