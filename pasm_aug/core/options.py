@@ -54,14 +54,7 @@ def option(
         absent: the word for ``None`` among ``choices``.
         identity: what of the value a result depends on, for JSON; ``None``: none does.
     """
-    about: dict[str, Any] = {
-        "help": help,
-        "group": group,
-        "flag": flag,
-        "keyword": keyword,
-        "parse": parse,
-        "choices": choices,
-    }
+    about: dict[str, Any] = {"help": help, "group": group, "flag": flag, "keyword": keyword, "parse": parse}
     about |= {"choices": choices, "metavar": metavar, "unit": unit, "absent": absent, "identity": identity}
     return dataclasses.field(default=default, metadata=about)
 

@@ -13,10 +13,10 @@ from torch import nn
 
 @contextmanager
 def frozen(model: nn.Module, device: torch.device | None = None) -> Iterator[None]:
-    """Within: evaluation mode, no parameter takes gradients, no autocast; on leaving, all is as it was.
+    """Within: evaluation mode, no parameter takes gradients, true float32, no autocast; on leaving, all is as it was.
 
-    Restored are the training flag of every submodule, ``requires_grad`` of every parameter, the device, and the global
-    random states of Python, numpy and torch. Hooks are left alone.
+    Restored are the training flag of every submodule, ``requires_grad`` of every parameter, the device, the precision
+    of float32, and the global random states of Python, numpy and torch. Hooks are left alone.
     """
     training = [(module, module.training) for module in model.modules()]
     trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
@@ -24,7 +24,8 @@ def frozen(model: nn.Module, device: torch.device | None = None) -> Iterator[Non
     device = device or home
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(cuda), torch.inference_mode(False), torch.autocast(device.type, enabled=False):
+    off = torch.autocast(device.type, enabled=False)
+    with torch.random.fork_rng(cuda), torch.inference_mode(False), off, _true_float32():
         try:
             model.eval()
             model.requires_grad_(False)
@@ -40,6 +41,26 @@ def frozen(model: nn.Module, device: torch.device | None = None) -> Iterator[Non
                 module.training = flag
             random.setstate(python_state)
             np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+@contextmanager
+def _true_float32() -> Iterator[None]:
+    """Within: float32 is computed as such.
+
+    TF32, on by default in convolutions on a GPU, moves logits further than two machines' float32 differ: a cache mined
+    on one of them would be refused on the other.
+    """
+    backends = torch.backends
+    parts = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]  # type: ignore[attr-defined]
+    parts += [backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn]  # type: ignore[attr-defined]
+    before = [part.fp32_precision for part in parts]
+    try:
+        for part in parts:
+            part.fp32_precision = "ieee"
+        yield
+    finally:
+        for part, precision in zip(parts, before, strict=True):
+            part.fp32_precision = precision
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pasm_aug.search.fingerprint import make_fingerprint
 from pasm_aug.search.frozen import frozen
 from pasm_aug.search.objectives import log_odds, margin
+from pasm_aug.search.point_search import PointSearch
 from pasm_aug.search.teacher import TeacherObjective
 from tests.small_teachers import conv_net, random_images, scaled
 
@@ -182,6 +184,29 @@ def test_works_inside_no_grad_inference_mode_and_autocast() -> None:
         assert gradient is not None
         assert gradients is not None
         torch.testing.assert_close(gradient.values, gradients.values)
+
+
+def test_a_search_computes_true_float32_whatever_is_set_outside() -> None:
+    conv = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = conv.fp32_precision, matmul.fp32_precision
+    seen = []
+
+    def preprocess(images: torch.Tensor) -> torch.Tensor:
+        seen.append((conv.fp32_precision, matmul.fp32_precision))
+        return scaled(images)
+
+    try:
+        conv.fp32_precision, matmul.fp32_precision = "tf32", "bf16"
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 36, 4))
+        PointSearch("paper", population_size=4, generations=1).run(
+            model, torch.zeros(1, 3, 6, 6, dtype=torch.uint8), [0], preprocess=preprocess
+        )
+        make_fingerprint(model, PointSearch(), preprocess, (3, 6, 6))
+        assert set(seen) == {("ieee", "ieee")}
+        assert (conv.fp32_precision, matmul.fp32_precision) == ("tf32", "bf16")
+    finally:
+        conv.fp32_precision, matmul.fp32_precision = before
 
 
 def test_frozen_restores_after_an_error() -> None:

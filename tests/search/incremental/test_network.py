@@ -295,3 +295,19 @@ def test_a_gpu_finds_what_the_cpu_does(name: str) -> None:
     np.testing.assert_allclose(cpu.p_point, gpu.p_point, atol=1e-9)
     np.testing.assert_allclose(cpu.forwards, gpu.forwards)
     assert next(model.parameters()).device == CPU
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["small", "branches", "odd geometry", "resnet18"])
+def test_a_gpu_computes_true_float32(name: str) -> None:
+    """TF32, the default of its convolutions, has ten bits: it would move the scores by about a thousandth."""
+    model, images = network(name), random_images(3, (18, 21))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cpu, gpu = (
+            PointSearch(budget=20, device=device).run(model, images, [0, 1, 2], preprocess=scaled)
+            for device in ("cpu", "cuda")
+        )
+    np.testing.assert_allclose(cpu.score_clean, gpu.score_clean, rtol=5e-5, atol=5e-5)
+    np.testing.assert_allclose(cpu.score_point, gpu.score_point, rtol=5e-5, atol=5e-5)
