@@ -1,29 +1,36 @@
 """Networks and their files: build one by name, write it beside a ``model.json``, read it back.
 
 A network that is built or loaded here carries ``.preprocess``, the module that turns uint8 images into its input;
-mining and training use it, so the two can never normalise differently.
+mining and training use it, so the two can never normalise differently. It is an attribute, no part of the network:
+whoever walks over its children or its state does not meet it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from pasm_aug.core.files import read_json, write_atomic, write_json
+from pasm_aug.core.networks import to_tensors
+from pasm_aug.core.weights import load_weights, start_from
 
+SURE_FIT = 0.9  # share of the parameters; below it, more than a head of other classes is missing
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Preprocess(nn.Module):
-    """uint8 (B, 1 or 3, H, W) in 0…255 → normalised float32 (B, 3, H, W); grey images fill all three channels."""
+    """uint8 (B, 1 or 3, H, W) in 0…255 → normalised float32 (B, 3, H, W); grey images fill all three channels.
+
+    It follows the images to their device: as no part of the network, it does not move with it.
+    """
 
     mean: Tensor
     std: Tensor
@@ -34,6 +41,8 @@ class Preprocess(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        if self.mean.device != images.device:
+            self.to(images.device)
         return (images.float() / 255 - self.mean) / self.std
 
     def extra_repr(self) -> str:
@@ -91,7 +100,8 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
             ``"timm:NAME"``, or ``"package.module:factory"`` (called as ``factory(num_classes=...)``).
         num_classes (int): number of outputs.
         weights (str, optional): ``None`` or ``"none"`` (random, from ``seed``), ``"imagenet"`` (downloads; the paper's
-            choice), or a file or folder whose weights are taken where name and shape agree.
+            choice), or a file or folder whose weights are taken where name and shape agree; see
+            :func:`~pasm_aug.core.weights.start_from`.
         seed (int, optional): of the random initial weights, and the global random state stays as it was; ``None`` draws
             from it. Default: ``0``.
 
@@ -112,10 +122,33 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
         except OSError as error:
             raise ValueError(f"weights='imagenet' for {name!r} could not be downloaded: {error}") from error
     if getattr(model, "preprocess", None) is None:
-        model.preprocess = Preprocess()
+        carry(model, Preprocess())
     if weights not in (None, "none", "imagenet"):
-        load_weights(model, Path(str(weights)).expanduser(), strict=False)
+        fit = start_from(model, Path(str(weights)).expanduser())
+        if fit.share < SURE_FIT:
+            warnings.warn(f"weights {str(weights)!r}: {fit}", stacklevel=2)
     return model
+
+
+def carry(model: nn.Module, preprocess: Callable[[Tensor], Tensor]) -> nn.Module:
+    """``model`` with its preprocessing as an attribute, which is no part of it."""
+    vars(model)["preprocess"] = preprocess
+    return model
+
+
+def preprocess_of(model: nn.Module, preprocess: Callable[[Tensor], Tensor] | None = None) -> Callable[..., Tensor]:
+    """``preprocess``, else the one that ``model`` carries.
+
+    Raises:
+        ValueError: neither is there. Nobody guesses: a wrong normalisation fails in silence.
+    """
+    found = preprocess if preprocess is not None else getattr(model, "preprocess", None)
+    if not callable(found):
+        raise ValueError(
+            "preprocess is missing: pass preprocess=f with f: (B, C, H, W) uint8 -> the network's input, "
+            "e.g. lambda x: (x.float() / 255 - mean) / std, or give the model such a method"
+        )
+    return found
 
 
 def _construct(name: str, num_classes: int, pretrained: bool) -> nn.Module:
@@ -160,7 +193,7 @@ def save_model(folder: str | Path, model: nn.Module, info: dict[str, Any]) -> No
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    data = save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
+    data = save(to_tensors(model.state_dict()))
     write_atomic(folder / "model.safetensors", data)
     write_json(folder / "model.json", info | {"sha256": hashlib.sha256(data).hexdigest()})
 
@@ -188,55 +221,7 @@ def load_model(path: str | Path, *, model: nn.Module | None = None) -> nn.Module
             raise ValueError(f"{folder}/model.json names no classes")
         model = build_model(info["architecture"], len(info["classes"]))
         if info.get("mean"):  # else the architecture has a preprocessing of its own
-            model.preprocess = Preprocess(info["mean"], info["std"])
+            carry(model, Preprocess(info["mean"], info["std"]))
     load_weights(model, folder)
     model.info = info  # type: ignore[assignment]
     return model.eval()
-
-
-def load_weights(model: nn.Module, path: Path, *, strict: bool = True) -> None:
-    """Fill ``model`` from a folder with ``model.safetensors``, a ``.safetensors`` file, or a torch file of tensors.
-
-    With ``strict=False`` a tensor of another shape (a classifier of other classes, say) keeps its initial value.
-    """
-    state, file = read_weights(path), _weights_file(path)
-    own = model.state_dict()
-    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    if (strict and (fitting.keys() != own.keys() or fitting.keys() != state.keys())) or not fitting:
-        differing = sorted((own.keys() ^ state.keys()) | (own.keys() & state.keys()) - fitting.keys())
-        raise ValueError(
-            f"{file} does not fit the {type(model).__name__}: {len(differing)} tensors differ in name or shape "
-            f"(first: {differing[:3]})"
-        )
-    model.load_state_dict(fitting, strict=False)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of what :func:`load_weights` reads.
-
-    Raises:
-        ValueError: it cannot be read, or is damaged.
-    """
-    file = _weights_file(path)
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise ValueError(f"weights {str(path)!r} cannot be read: {error.strerror}") from error
-    if path.is_dir() and (path / "model.json").exists():
-        wanted = read_json(path / "model.json").get("sha256")
-        if wanted and wanted != hashlib.sha256(data).hexdigest():
-            raise ValueError(f"{file} is damaged: its sha256 is not the one in model.json")
-    try:
-        plain = file.suffix == ".safetensors"
-        state: Any = load(data) if plain else torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{file} holds no readable weights: {error}") from error
-    except Exception as error:  # torch's UnpicklingError for anything but plain tensors
-        raise ValueError(
-            f"{file} is not a plain file of tensors (it is never unpickled): {type(error).__name__}"
-        ) from error
-    return state.get("state_dict", state)
-
-
-def _weights_file(path: Path) -> Path:
-    return path / "model.safetensors" if path.is_dir() else path

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from pasm_aug.models import IMAGENET_MEAN, IMAGENET_STD, Preprocess, build_model, load_model, load_weights, save_model
+from pasm_aug.core.weights import load_weights
+from pasm_aug.models import IMAGENET_MEAN, IMAGENET_STD, Preprocess, build_model, load_model, save_model
 from pasm_aug.search.fingerprint import describe_state
 from tests.shapes import own_net
 

@@ -133,6 +133,9 @@ def _columns(path: str, data: memoryview, start: int, header: dict[str, Any]) ->
     return columns
 
 
+_LATER = (".ranked_by",)  # what earlier versions did not write down; whatever they did is taken as what is wanted
+
+
 def check_fingerprint(found: Mapping[str, Any], wanted: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Compare what a file was made with to what is wanted now.
 
@@ -143,6 +146,8 @@ def check_fingerprint(found: Mapping[str, Any], wanted: Mapping[str, Any], path:
         CacheError: naming every field that differs, old and new value.
     """
     old, new = (dict(_flatten(json.loads(json.dumps(tree)))) for tree in (found, wanted))
+    for name in [name for name in new if name not in old and name.endswith(_LATER)]:
+        del new[name]
     differing = [
         f"{name}: {_short(old.get(name, 'absent'))} in the file, {_short(new.get(name, 'absent'))} wanted"
         for name in [*old, *(name for name in new if name not in old)]

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pasm_aug.core.files import read_json
 from pasm_aug.core.image_content import dataset_digest, to_uint8_tensor
+from pasm_aug.core.networks import take_logits
 from pasm_aug.core.processes import process_state
+from pasm_aug.core.weights import start_from
 from pasm_aug.data.base import Split
 from pasm_aug.data.decoded_store import decoded
 from pasm_aug.data.in_memory import InMemory
@@ -78,16 +80,22 @@ def about(args: argparse.Namespace, dataset: Any) -> dict[str, Any]:
     Raises:
         ValueError: it cannot be made, or does not take such images or give logits for them.
     """
-    model = build_model(args.model, len(dataset.classes), weights=args.weights)
+    file = None if args.weights in (None, "none", "imagenet") else Path(args.weights).expanduser()
+    model = build_model(args.model, len(dataset.classes), weights=None if file else args.weights)
+    fit = start_from(model, file) if file else None
+    if fit:
+        say(f"--weights {args.weights}: {fit}")
     noise = torch.randint(0, 256, (2, *to_uint8_tensor(dataset[0][0]).shape), generator=torch.Generator()).byte()
     size = f"{args.image_size}×{args.image_size} images"
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            logits = [model.train(mode)(model.preprocess(noise)) for mode in (True, False)]  # type: ignore[operator]
+            outputs = [model.train(mode)(model.preprocess(noise)) for mode in (True, False)]  # type: ignore[operator]
+            logits = [take_logits(part) for part in outputs]
     except Exception as error:
-        raise ValueError(f"model {args.model!r} does not work on {size}: {error}") from error
-    if any(not isinstance(part, Tensor) or part.shape != (2, len(dataset.classes)) for part in logits):
-        got = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in logits]
+        what = str(error) or f"{type(error).__name__} without a word"
+        raise ValueError(f"model {args.model!r} does not work on {size}: {what}") from error
+    if any(part.shape != (2, len(dataset.classes)) for part in logits):
+        got = [tuple(part.shape) for part in logits]
         raise ValueError(f"model {args.model!r} must give logits (2, {len(dataset.classes)}) for 2 {size}, got {got}")
     ours = model.preprocess if isinstance(model.preprocess, Preprocess) else None
     return {
@@ -98,6 +106,7 @@ def about(args: argparse.Namespace, dataset: Any) -> dict[str, Any]:
         "image_size": args.image_size,
         "channels": noise.shape[1],
         "weights": args.weights,
+        **({"weights_fit": str(fit)} if fit else {}),
         "data": {"name": args.data, "length": len(dataset), "digest": dataset_digest(dataset)},
     }
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+
+# How long a process waits for the others. They may search or write for hours; who dies ends all of them anyway.
+PATIENCE = timedelta(days=2)
 
 
 def process_state(device: str | None = None) -> PartialState:
@@ -15,7 +20,7 @@ def process_state(device: str | None = None) -> PartialState:
     Raises:
         ValueError: an unknown device, a GPU where there is none, or another one than the first call's.
     """
-    state = PartialState(cpu=_on_cpu(device))
+    state = PartialState(cpu=_on_cpu(device), timeout=PATIENCE)
     if device is not None and state.device.type != device:
         raise ValueError(f"device {device!r} was requested, but this process already computes on {state.device}")
     return state

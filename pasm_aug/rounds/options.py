@@ -36,8 +36,8 @@ def network_digest(network: RoundResult | nn.Module | str | Path | None) -> str 
     """
     if network is None:
         return None
-    from pasm_aug.models import read_weights
-    from pasm_aug.search.fingerprint import weights_digest
+    from pasm_aug.core.networks import weights_digest
+    from pasm_aug.core.weights import read_weights
 
     if hasattr(network, "state_dict"):
         return weights_digest(cast("nn.Module", network).state_dict())[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import time
 import warnings
@@ -19,6 +18,7 @@ from torch.utils.data import Dataset, Subset
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cache.stack import stacked_positions
 from pasm_aug.core.files import write_atomic
+from pasm_aug.core.networks import copied
 from pasm_aug.core.processes import process_state
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.data.overlap import shared_images
@@ -79,7 +79,7 @@ class Stages:
                 name="teacher",
             )
         elif isinstance(given, nn.Module):
-            trained.model = self._preprocessing(copy.deepcopy(given))
+            trained.model = self._preprocessing(copied(given))
         else:
             trained.model, parent = load_model(given, model=trained.model), str(given)
         return write_round(self._scored("teacher", 0, folder, trained), trained, self._info(parent)), trained.model
@@ -98,7 +98,7 @@ class Stages:
         folder.mkdir(parents=True, exist_ok=True)
         points, queries = self._points(number, best, network, folder)
         seconds = {} if points is None else {"mine": time.perf_counter() - started}
-        pupil = copy.deepcopy(network) if self.options.student == "refine" else self.fresh(number)
+        pupil = copied(network) if self.options.student == "refine" else self.fresh(number)
         erase = make_erase(self.options.augment, points, **vars(self.options.erasing))
         try:
             trained = self._fit(

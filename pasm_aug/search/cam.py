@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from pasm_aug.core.networks import take_logits
+from pasm_aug.models import preprocess_of
 from pasm_aug.search.frozen import device_of, frozen
 
 
@@ -39,13 +41,11 @@ def class_activation_maps(
     Raises:
         ValueError: the network has no feature maps of more than one cell, or none that the score depends on.
     """
-    preprocess = preprocess or getattr(model, "preprocess", None)
-    if preprocess is None:
-        raise ValueError("preprocess must be given: this model carries none (uint8 (B, C, H, W) → its input)")
+    preprocess = preprocess_of(model, preprocess)
     place = device_of(model) if device is None else torch.device(device)
     with frozen(model, place), torch.enable_grad(), _outputs(model) as outputs:
         inputs = preprocess(images.to(place)).detach().requires_grad_()
-        score = model(inputs).gather(1, labels.to(place)[:, None]).sum()
+        score = take_logits(model(inputs)).gather(1, labels.to(place)[:, None]).sum()
         maps = [x for x in outputs if x.ndim == 4 and len(x) == len(images) and x.shape[2] * x.shape[3] > 1]
         gradients = torch.autograd.grad(score, maps, allow_unused=True) if maps else []
     for features, gradient in zip(reversed(maps), reversed(gradients), strict=True):

@@ -3,52 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from pasm_aug.search.frozen import device_of, frozen
+from pasm_aug.core.networks import architecture_of, take_logits, weights_digest
 from pasm_aug.search.point_search import PointSearch
+from pasm_aug.search.teacher import TeacherObjective
 
 
-def make_fingerprint(
-    teacher: nn.Module, search: PointSearch, preprocess: Callable[[Tensor], Tensor] | None, shape: tuple[int, ...]
-) -> dict[str, Any]:
-    """What the points depend on: the network, its preprocessing (through the logits of fixed images), the search."""
-    noise = np.random.Generator(np.random.Philox(0)).integers(0, 256, (2, *shape), dtype=np.uint8)
-    device = device_of(teacher)
-    if preprocess is None:
-        raise ValueError("preprocess must be given: this teacher carries none (uint8 (B, C, H, W) → its input)")
+def make_fingerprint(teacher: TeacherObjective, search: PointSearch, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What the points depend on: the network, its preprocessing (through the logits of fixed images), the search.
+
+    Args:
+        teacher: as ``search.objective_of`` makes it, entered. shape: (C, H, W) of the images.
+    """
+    noise = torch.from_numpy(np.random.Generator(np.random.Philox(0)).integers(0, 256, (2, *shape), dtype=np.uint8))
     try:
-        with torch.no_grad(), frozen(teacher, device):
-            logits = teacher(preprocess(torch.from_numpy(noise).to(device)))
+        with torch.no_grad():
+            logits = take_logits(teacher.model(teacher.to_input(noise)))
     except RuntimeError as error:
         raise ValueError(f"teacher does not work on images of shape {shape}: {error}") from error
     if not torch.isfinite(logits).all():
         raise ValueError("teacher must return finite logits, got NaN or infinity on an image of noise")
+    settings = search.settings()
+    if search.mode == "seeded" and search.incremental and search.objective != "patch":
+        settings["ranked_by"] = "windows" if teacher.prepared(noise) is not None else "input gradient"
     return {
-        "teacher": describe_state(teacher) | {"probe_logits": logits.double().flatten().tolist()},
+        "teacher": describe_state(teacher.model) | {"probe_logits": logits.double().flatten().tolist()},
         "probe_shape": list(shape),
-        "search": search.settings(),
+        "search": settings,
     }
 
 
 def describe_state(model: nn.Module) -> dict[str, str]:
     """What the network is, for fingerprints: digests of its weights and of its architecture."""
-    structure = repr(model).replace("_orig_mod", "module")
-    architecture = hashlib.sha256(structure.encode()).hexdigest()
+    architecture = hashlib.sha256(architecture_of(model).encode()).hexdigest()
     return {"weights": weights_digest(model.state_dict()), "architecture": architecture}
-
-
-def weights_digest(state: Mapping[str, Tensor]) -> str:
-    """A digest of the tensors of a network, of whatever wrapper they come."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        name = name.replace("module.", "").replace("_orig_mod.", "")
-        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import time
-from collections.abc import Callable, Iterator, Sized
+import sys
+from collections import Counter
+from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from pasm_aug.cache.format import CacheError, check_fingerprint
@@ -27,13 +27,16 @@ from pasm_aug.cache.merge import write_cache
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.file_lock import FileLock
-from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest, look
+from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest
 from pasm_aug.core.processes import process_state
 from pasm_aug.search.fingerprint import make_fingerprint
 from pasm_aug.search.options import Mode
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.search.refresh import refreshed
 from pasm_aug.search.result import PointResult
+from pasm_aug.search.share import KeyedImages, claimed, mine_share
+from pasm_aug.search.teacher import TeacherObjective
+from pasm_aug.search.teacher_check import ENOUGH, check_chance, check_outputs
 
 IMAGES_AT_ONCE = 32  # images searched in lockstep, at most
 QUERIES_AT_ONCE = 1 << 17  # and what a kill may cost at most
@@ -84,32 +87,75 @@ def mine_positions(
         raise ValueError("dataset must not be empty")
     if isinstance(search, str):
         search = PointSearch(search, seed=seed, batch_size=batch_size)
-    preprocess = preprocess or getattr(teacher, "preprocess", None)
     state, path = process_state(device), Path(path)
     search = dataclasses.replace(search, device=search.device or state.device)
     path.parent.mkdir(parents=True, exist_ok=True)
-    channels = _check_deterministic(dataset)
-    shape = channels, *as_uint8(dataset[0][0]).shape[1:]
+    shape = _check_deterministic(dataset), *as_uint8(dataset[0][0]).shape[1:]
     if resume and path.exists():  # images of another size may have joined at the front
         shape = tuple(PositionCache.open(path).metadata["fingerprint"]["probe_shape"])
-        channels = shape[0]
-    fingerprint = make_fingerprint(teacher, search, preprocess, shape)
-    find = functools.partial(search.run, teacher, preprocess=preprocess)
-    if refresh:
-        fingerprint["refresh"] = {"threshold": refresh[1], "before": refresh[0].metadata["fingerprint"]}
-        find = functools.partial(refreshed, search, *refresh, teacher, preprocess=preprocess)
+    with search.objective_of(teacher, preprocess) as objective:
+        fingerprint = make_fingerprint(objective, search, shape)
+        find = functools.partial(search.run, objective)
+        if refresh:
+            fingerprint["refresh"] = {"threshold": refresh[1], "before": refresh[0].metadata["fingerprint"]}
+            find = functools.partial(refreshed, search, *refresh, objective)
+        how: dict[str, Any] = {"resume": resume, "workers": workers, "progress": progress, "state": state}
+        return _mine(objective, find, dataset, path, search, fingerprint, **how)
+
+
+def _mine(
+    teacher: TeacherObjective,
+    find: Callable[..., PointResult],
+    dataset: Any,
+    path: Path,
+    search: PointSearch,
+    fingerprint: dict[str, Any],
+    *,
+    resume: bool,
+    workers: int,
+    progress: bool,
+    state: PartialState,
+) -> PositionCache:
+    """What :func:`mine_positions` does once it knows what to make of what."""
+    channels = fingerprint["probe_shape"][0]
     with FileLock(path, doing="mined", enabled=state.is_main_process, error=CacheError):
         rows = _known_rows(path, fingerprint, search.points, channels, resume, state)
         state.wait_for_everyone()
         done = set(zip(rows["key"].tolist(), rows["label"].tolist(), strict=True))
+        if not done:
+            check_outputs(teacher, fingerprint["probe_shape"], dataset)
+        told = False
+
+        def watch() -> None:
+            nonlocal told
+            if not told and teacher.seen >= ENOUGH:
+                told = True
+                check_chance(teacher.right, teacher.seen, len({label for _, label in done}))
+
+        at_once = images_at_once(search, as_uint8(dataset[0][0]).shape)
+        indices = claimed(len(dataset), at_once, _counter(path), state)
         with Journal(f"{path}.journal-{state.process_index}", fingerprint, search.points, channels) as journal:
-            identity = _mine_share(find, dataset, journal, search, channels, done, workers, progress, state)
-        parts = gather_object([identity])
+            identity = mine_share(
+                find, KeyedImages(dataset, channels), indices, journal, at_once, done,
+                workers=workers, progress=progress and state.is_main_process, watch=watch,
+            )  # fmt: skip
+        shares = gather_object([(identity, teacher.seen, teacher.right)])
         state.wait_for_everyone()
         if state.is_main_process:
-            _merge(path, dataset, fingerprint, rows, {i: k for part in parts for i, k in part.items()})
+            _merge(path, dataset, fingerprint, rows, {i: k for share, _, _ in shares for i, k in share.items()})
         state.wait_for_everyone()
+    if progress and state.is_main_process and (searched := sum(seen for _, seen, _ in shares)):
+        right = sum(right for _, _, right in shares)
+        tqdm.write(f"the teacher has {right / searched:.1%} of the {searched:,} images right", file=sys.stderr)
     return PositionCache.open(path)
+
+
+_times = Counter[str]()  # that each path was mined in this process; the same in all of them
+
+
+def _counter(path: Path) -> str:
+    _times[str(path)] += 1
+    return f"pasm_aug/{path}/{_times[str(path)]}"
 
 
 def images_at_once(search: PointSearch, shape: tuple[int, ...]) -> int:
@@ -147,84 +193,6 @@ def _known_rows(
         parts.append(cache.to_rows())
     parts += [read_journal(file, fingerprint) for file in journal_paths(path)]
     return np.concatenate(parts)
-
-
-class _Images(Dataset):
-    """(index, uint8 image, label) of one process's share, so that loader workers may decode it."""
-
-    def __init__(self, dataset: Any, indices: range, channels: int) -> None:
-        self.dataset, self.indices, self.channels = dataset, indices, channels
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, position: int) -> tuple[int, np.ndarray, int, int]:
-        index = self.indices[position]
-        image, label = self.dataset[index][:2]
-        array = as_uint8(image)
-        if array.shape[0] > self.channels:
-            raise ValueError(f"item {index} has 3 channels, earlier ones had 1: convert the images to RGB")
-        array = np.broadcast_to(array, (self.channels, *array.shape[1:]))
-        return index, array, int(label), content_key(array)
-
-
-def _mine_share(
-    find: Callable[..., PointResult],
-    dataset: Any,
-    journal: Journal,
-    search: PointSearch,
-    channels: int,
-    done: set[tuple[int, int]],
-    workers: int,
-    progress: bool,
-    state: PartialState,
-) -> dict[int, tuple[int, int]]:
-    """Search this process's share of the images by ``find``; returns (key, label) of each of its indices."""
-    share = _Images(dataset, range(state.process_index, len(dataset), state.num_processes), channels)
-    identity: dict[int, tuple[int, int]] = {}
-    waiting: dict[tuple[int, ...], list[tuple[np.ndarray, int, int]]] = {}
-    at_once = images_at_once(search, share[0][1].shape) if len(share) else 1
-    queries, started = 0, time.perf_counter()
-    bar = tqdm(
-        total=len(share), desc="mining", unit=" images", disable=not (progress and state.is_main_process), leave=False
-    )
-
-    def flush(batch: list[tuple[np.ndarray, int, int]]) -> None:
-        nonlocal queries
-        images = torch.from_numpy(np.stack([image for image, _, _ in batch]))
-        labels, keys = (np.array([item[i] for item in batch], dtype=np.int64) for i in (1, 2))
-        result = find(images, labels, keys=keys)
-        journal.append(result.to_rows(keys, labels, [look(image) for image, _, _ in batch]))
-        queries += int(result.queries.sum())
-        bar.update(len(batch))
-        bar.set_postfix_str(f"{queries:,} queries, {queries / (time.perf_counter() - started):,.0f}/s")
-        batch.clear()
-
-    for index, image, label, key in _stream(share, workers):
-        identity[index] = key, label
-        if (key, label) in done:
-            bar.update()
-            continue
-        done.add((key, label))
-        batch = waiting.setdefault(image.shape, [])
-        batch.append((image, label, key))
-        if sum(map(len, waiting.values())) == at_once:
-            flush(max(waiting.values(), key=len))
-    for batch in waiting.values():
-        if batch:
-            flush(batch)
-    bar.close()
-    return identity
-
-
-def _stream(share: _Images, workers: int) -> Iterator[tuple[int, np.ndarray, int, int]]:
-    if not workers:
-        return (share[i] for i in range(len(share)))
-    return iter(DataLoader(share, batch_size=None, num_workers=workers, collate_fn=_as_is, generator=torch.Generator()))
-
-
-def _as_is(item: Any) -> Any:
-    return item
 
 
 def _merge(

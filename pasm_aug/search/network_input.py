@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from pasm_aug.models import preprocess_of
+
 Preprocess = Callable[[Tensor], Tensor]
 
 # Pixels of network input in one batch. A CPU is fastest while activations stay in its cache (measured: 32 images of
@@ -28,15 +30,9 @@ class NetworkInput:
     def __init__(
         self, model: nn.Module, preprocess: Preprocess | None, device: torch.device, batch_size: int | None = None
     ) -> None:
-        preprocess = preprocess if preprocess is not None else getattr(model, "preprocess", None)
-        if not callable(preprocess):
-            raise ValueError(
-                "preprocess is missing: pass preprocess=f with f: (B, C, H, W) uint8 -> the network's input, "
-                "e.g. lambda x: (x.float() / 255 - mean) / std, or give the model such a method"
-            )
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1 or None, got {batch_size}")
-        self.preprocess: Preprocess = preprocess
+        self.preprocess: Preprocess = preprocess_of(model, preprocess)
         self.device, self.batch_size = device, batch_size
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ surrogates (exact up to some layer, linear behind it), scores the best exactly, 
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,7 @@ class PointSearch(SearchOptions):
 
     def run(
         self,
-        teacher: nn.Module,
+        teacher: nn.Module | TeacherObjective,
         images: Tensor | NDArray[np.uint8],
         labels: ArrayLike | Tensor,
         *,
@@ -39,7 +40,8 @@ class PointSearch(SearchOptions):
         """Find the points of a batch; each image's do not depend on the others.
 
         Args:
-            teacher: classifier, (B, …) → logits (B, classes). Left exactly as it was.
+            teacher: classifier, (B, …) → logits (B, classes), left exactly as it was; or what :meth:`objective_of` made
+                of it, entered, which is worth it where many batches follow.
             images: (B, C, H, W) uint8, C = 1 or 3. labels: (B,) integers in 0..classes − 1.
             preprocess: (B, C, H, W) uint8 → the teacher's input; ``None`` takes ``teacher.preprocess``.
             keys: (B,) int64 that name the images' random streams; ``None``: their content keys.
@@ -58,16 +60,10 @@ class PointSearch(SearchOptions):
         result = PointResult.empty(count, self.points, channels)
         if count == 0:
             return result
-        with TeacherObjective(
-            teacher,
-            preprocess,
-            objective=self.objective,
-            attack="predicted" if self.misclassified == "predicted" else "label",
-            batch_size=self.batch_size,
-            device=self.device,
-            incremental=self.incremental,
-            patch=self.patch,
-        ) as objective:
+        with ExitStack() as stack:
+            objective = teacher
+            if isinstance(objective, nn.Module):
+                objective = stack.enter_context(self.objective_of(objective, preprocess))
             pixels = pixels.to(objective.device)
             ready = objective.prepared(pixels)
 
@@ -76,6 +72,19 @@ class PointSearch(SearchOptions):
 
             in_chunks(work, count, ready.images_at_once() if ready is not None else count)
         return result
+
+    def objective_of(self, teacher: nn.Module, preprocess: Preprocess | None = None) -> TeacherObjective:
+        """What this search minimises, with that teacher; a context manager."""
+        return TeacherObjective(
+            teacher,
+            preprocess,
+            objective=self.objective,
+            attack="predicted" if self.misclassified == "predicted" else "label",
+            batch_size=self.batch_size,
+            device=self.device,
+            incremental=self.incremental,
+            patch=self.patch,
+        )
 
 
 def _check_images(images: Tensor | NDArray[np.uint8]) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from pasm_aug.core.networks import take_logits
 from pasm_aug.search.objectives import Objective, check_objective, log_odds
 
 
@@ -52,11 +53,16 @@ class Judge:
         return logits, prediction, target, scores, log_odds(logits, target).sigmoid()
 
     @staticmethod
-    def checked(logits: object, count: int, index: ArrayLike | None = None) -> Tensor:
-        """Logits in float64 on the CPU; ``index`` names the images for messages, in order without it."""
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != count or logits.shape[1] < 2:
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ValueError(f"teacher must return logits (B, classes) with B = {count}, classes >= 2, got {got}")
+    def checked(outputs: object, count: int, index: ArrayLike | None = None) -> Tensor:
+        """Logits of what the network returned, in float64 on the CPU.
+
+        ``index`` names the images for messages, in order without it.
+        """
+        logits = take_logits(outputs)
+        if len(logits) != count or logits.shape[1] < 2:
+            raise ValueError(
+                f"teacher must return logits (B, classes) with B = {count}, classes >= 2, got {tuple(logits.shape)}"
+            )
         logits = logits.to("cpu", torch.float64)
         if not torch.isfinite(logits).all():
             bad = int((~torch.isfinite(logits)).any(dim=1).nonzero()[0])

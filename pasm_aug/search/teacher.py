@@ -16,6 +16,7 @@ from pasm_aug.core.geometry import side_in_pixels
 from pasm_aug.core.memory_batches import chunks, in_chunks
 from pasm_aug.core.painting import paint_squares
 from pasm_aug.search.frozen import device_of, frozen
+from pasm_aug.search.incremental.graph import NotFollowedError
 from pasm_aug.search.incremental.network import Incremental, prepare
 from pasm_aug.search.incremental.windows import Maps
 from pasm_aug.search.network_input import NetworkInput, Preprocess
@@ -51,6 +52,8 @@ class TeacherObjective:
     Attributes:
         queries, forwards: candidates scored so far, and forward-equivalents spent (a forward of one image counts 1, a
             backward 2, a window the share of a forward's operations that it takes).
+        seen, right: images searched so far, and those of them that the teacher has right.
+        not_followed: why the network has to run whole, if it has to; known once :meth:`prepared` was called.
 
     Raises:
         ValueError: no preprocess; labels outside the teacher's outputs; logits that are not finite or not
@@ -79,6 +82,8 @@ class TeacherObjective:
         self.incremental = incremental and objective != "patch"
         self.queries = 0
         self.forwards = 0.0
+        self.seen = self.right = 0
+        self.not_followed = ""
         self._stack = ExitStack()
         self._prepared: dict[tuple[int, int, int], Incremental | None] = {}
 
@@ -93,8 +98,12 @@ class TeacherObjective:
         """The network made ready for one-pixel changes of images of this size; ``None`` if it has to run whole."""
         shape = (images.shape[1], images.shape[2], images.shape[3])
         if shape not in self._prepared:
-            found = prepare(self.model, self.to_input, shape, self.device) if self.incremental else None
-            self._prepared[shape] = found
+            self._prepared[shape] = None
+            if self.incremental:
+                try:
+                    self._prepared[shape] = prepare(self.model, self.to_input, shape, self.device)
+                except NotFollowedError as error:
+                    self.not_followed = str(error)
         return self._prepared[shape]
 
     def clean(self, images: Tensor, labels: ArrayLike) -> Clean:

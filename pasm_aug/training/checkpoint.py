@@ -1,8 +1,8 @@
 """The state of a training between two steps, as one safetensors file: weights, optimiser, schedule, history.
 
-No pickle: tensors are tensors, all else is JSON in the file's metadata. The random state needs no place here, because
-all randomness is a function of (seed, epoch, sample). The checkpoint before the last one is kept: should a disk corrupt
-the last, the training goes on from there, to the same end.
+Tensors are tensors, all else is JSON in the file's metadata or encoded so that reading it runs no code. The random
+state needs no place here, because all randomness is a function of (seed, epoch, sample). The checkpoint before the last
+one is kept: should a disk corrupt the last, the training goes on from there, to the same end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from safetensors.torch import save
 from torch import nn
 
 from pasm_aug.core.files import write_atomic
+from pasm_aug.core.networks import from_tensors, plain_state, to_tensors
 from pasm_aug.core.recorded_options import refuse
+
+_PLAIN = "state"  # of optimiser and schedule, all that is no tensor
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Saved:
     history: list[dict[str, Any]] = field(default_factory=list)
     step: int = 0
     numbers: dict[str, Any] = field(default_factory=dict)
-    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    tensors: dict[str, Any] = field(default_factory=dict)
 
 
 def previous(path: str | Path) -> Path:
@@ -64,32 +67,32 @@ def save_checkpoint(
     *,
     step: int = 0,
     numbers: Mapping[str, Any] | None = None,
-    tensors: Mapping[str, torch.Tensor] | None = None,
+    tensors: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the state of the training that ``identity`` describes, atomically; see :class:`Saved`."""
     state = optimizer.state_dict()
     named = {f"model.{k}": v for k, v in model.state_dict().items()}
     named |= {f"other.{k}": v for k, v in (tensors or {}).items()}
-    plain: dict[str, dict[str, Any]] = {}
+    plain: dict[int, dict[str, Any]] = {}
     for index, values in state["state"].items():
         for key, value in values.items():
             if isinstance(value, torch.Tensor):
                 named[f"optimizer.{index}.{key}"] = value
             else:
-                plain.setdefault(str(index), {})[key] = value
+                plain.setdefault(index, {})[key] = value
+    # functions and the like, which a schedule may hold too, come from the call
+    named[_PLAIN] = plain_state(
+        {"optimizer": plain, "param_groups": state["param_groups"], "scheduler": scheduler.state_dict()}
+    )
     info = {
-        "optimizer": plain,
-        "param_groups": state["param_groups"],
-        # a scheduler's settings (milestones, functions) come from the call; its counters are plain numbers and lists
-        "scheduler": {k: v for k, v in scheduler.state_dict().items() if isinstance(v, (int, float, list))},
         "history": history,
         "step": step,
         "numbers": dict(numbers or {}),
         "identity": dict(identity),
     }
     text = json.dumps(info)
-    named = {k: v.detach().cpu().contiguous() for k, v in named.items()}
-    data = save(named, {"state": text, "sha256": _digest(named, text)})
+    held = to_tensors(named)
+    data = save(held, {"state": text, "sha256": _digest(held, text)})
     path = Path(path)
     if path.exists():
         os.replace(path, previous(path))
@@ -106,7 +109,7 @@ def load_checkpoint(
     Raises:
         ValueError: both files are damaged, or of another network or of a training with another ``identity``.
     """
-    good: list[tuple[dict[str, torch.Tensor], dict[str, Any]]] = []
+    good: list[tuple[dict[str, Any], dict[str, Any]]] = []
     damaged: dict[Path, str] = {}
     for file in (Path(path), previous(path)):
         try:
@@ -127,25 +130,26 @@ def load_checkpoint(
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     except RuntimeError as error:
         raise ValueError(f"checkpoint {path} is of another network ({error}); delete it to start anew") from error
-    state: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in info["optimizer"].items()}
+    plain = tensors.get(_PLAIN, info)  # an earlier version kept these as JSON
+    state: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in plain["optimizer"].items()}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             _, index, name = key.split(".", 2)
             state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": info["param_groups"]})
-    scheduler.load_state_dict(info["scheduler"])
+    optimizer.load_state_dict({"state": state, "param_groups": plain["param_groups"]})
+    scheduler.load_state_dict(plain["scheduler"])
     others = {k[6:]: v for k, v in tensors.items() if k.startswith("other.")}
     return Saved(info["history"], info["step"], info["numbers"], others)
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and the rest of one file, verified."""
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """State and the rest of one file, verified."""
     with safe_open(str(path), framework="pt") as file:
         metadata = file.metadata() or {}
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     if _digest(tensors, metadata["state"]) != metadata["sha256"]:
         raise ValueError("checksum differs")
-    return tensors, json.loads(metadata["state"])
+    return from_tensors(tensors), json.loads(metadata["state"])
 
 
 def _digest(tensors: dict[str, torch.Tensor], text: str) -> str:

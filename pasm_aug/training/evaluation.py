@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from pasm_aug.core.image_content import to_uint8_tensor
+from pasm_aug.core.networks import take_logits
 from pasm_aug.core.processes import process_state
-from pasm_aug.models import Preprocess
+from pasm_aug.models import preprocess_of
 from pasm_aug.training.interval import wilson
 from pasm_aug.training.loading import EpochSampler, make_loader
 
@@ -131,7 +132,7 @@ def _batches(
     if not len(dataset):
         raise ValueError("dataset must not be empty")
     state = process_state(device)
-    preprocess = preprocess or getattr(model, "preprocess", None) or Preprocess()
+    preprocess = preprocess_of(model, preprocess)
     model = model.to(state.device)
     if isinstance(preprocess, nn.Module):
         preprocess = preprocess.to(state.device)
@@ -139,10 +140,10 @@ def _batches(
     sampler = EpochSampler(len(dataset), batch_size, shuffle=False, rank=state.process_index, world=state.num_processes)
     with eval_mode(model):
         first, label = dataset[0][:2]
-        logits = model(preprocess(to_uint8_tensor(first)[None].to(state.device))).float()
+        logits = take_logits(model(preprocess(to_uint8_tensor(first)[None].to(state.device)))).float()
         yield torch.zeros(1, dtype=torch.int64), logits, torch.tensor([int(label)])
         for batch, (images, target) in zip(sampler, make_loader(dataset, sampler, workers=workers), strict=True):
-            logits = model(preprocess(images.to(state.device))).float()
+            logits = take_logits(model(preprocess(images.to(state.device)))).float()
             check_targets(target, logits)
             index = torch.tensor([index for _, index in batch], device=state.device)
             yield index, logits, target.to(state.device)
@@ -162,8 +163,6 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 def check_targets(target: Tensor, logits: Tensor) -> None:
     """Raise a ValueError for labels without an output: cheaper to read than the loss's own index error."""
-    if logits.ndim != 2:
-        raise ValueError(f"model must return logits of shape (B, classes), got {tuple(logits.shape)}")
     if int(target.max()) >= logits.shape[1] or int(target.min()) < 0:
         raise ValueError(
             f"labels must lie in 0…{logits.shape[1] - 1} (the model has {logits.shape[1]} outputs), "

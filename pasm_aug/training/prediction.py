@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
 from pasm_aug.core.image_content import to_uint8_tensor
+from pasm_aug.core.networks import take_logits
 from pasm_aug.data.align.aligner import FaceAligner
 from pasm_aug.data.align.warp import read_photograph
 from pasm_aug.data.files import ImageError, list_images
@@ -90,7 +91,7 @@ def predict(
         inputs = [resize_square(face, image_size).convert("L" if channels == 1 else "RGB") for _, face in faces]
         batch = torch.stack([to_uint8_tensor(face) for face in inputs]).to(device)
         with torch.no_grad(), eval_mode(model):
-            shares = model(model.preprocess(batch)).float().softmax(1).cpu().numpy()  # type: ignore[operator]
+            shares = take_logits(model(model.preprocess(batch))).float().softmax(1).cpu().numpy()  # type: ignore[operator]
         for (box, _), probabilities in zip(faces, shares, strict=True):
             yield Prediction(file, box, probabilities)
 

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from pasm_aug.core.networks import take_logits
 from pasm_aug.training.evaluation import check_targets, eval_mode
 
 Loss = Callable[[Tensor, Tensor | None, Tensor], Tensor]
@@ -71,10 +72,11 @@ class TrainingStep:
             image, labels = (part.to(device, non_blocking=True) for part in (image, label))
             with nullcontext() if number == parts else self.accelerator.no_sync(self.student):
                 with self.accelerator.autocast():
-                    logits = self.student(self.preprocess(image).contiguous(memory_format=self.memory_format))
+                    inputs = self.preprocess(image).contiguous(memory_format=self.memory_format)
+                    logits = take_logits(self.student(inputs))
                     check_targets(label, logits)
                     if self.teacher is not None and known is None:
-                        known = self._ask(image if whole is None else whole.to(device, non_blocking=True))
+                        known = self._teacher_logits(image if whole is None else whole.to(device, non_blocking=True))
                 value = self.loss(logits.float(), None if known is None else known.to(device), labels)
                 # The mean over the whole batch, however it is cut and shared (processes average their gradients).
                 share = count * self.accelerator.num_processes / size
@@ -85,8 +87,8 @@ class TrainingStep:
         return total
 
     @torch.no_grad()
-    def _ask(self, images: Tensor) -> Tensor:
+    def _teacher_logits(self, images: Tensor) -> Tensor:
         assert self.teacher is not None
         assert self.teacher_preprocess is not None
         with eval_mode(self.teacher):
-            return self.teacher(self.teacher_preprocess(images)).float()
+            return take_logits(self.teacher(self.teacher_preprocess(images))).float()

@@ -19,9 +19,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 
 from pasm_aug.core.image_content import dataset_digest
+from pasm_aug.core.networks import check_state, copied
 from pasm_aug.core.options import identity, replaced, takes
 from pasm_aug.core.processes import make_accelerator
-from pasm_aug.models import Preprocess
+from pasm_aug.models import preprocess_of
 from pasm_aug.training.balance import labels_of, sample_weights
 from pasm_aug.training.borrowed import borrowed
 from pasm_aug.training.evaluation import evaluate, logits_of
@@ -96,6 +97,8 @@ def train(
     accelerator = make_accelerator(options.device, options.precision)
     if options.precision == "fp16" and accelerator.device.type == "cpu":
         raise ValueError("precision 'fp16' needs a GPU; 'bf16' works on a CPU too")
+    if checkpoint:
+        check_state(model)
     for file in (checkpoint, metrics):
         if file:
             Path(file).parent.mkdir(parents=True, exist_ok=True)  # what cannot be, shows now, not after an epoch
@@ -104,7 +107,7 @@ def train(
     still = transform is None or transform.then is None
     if options.reuse_logits and not still:
         raise ValueError("reuse_logits must be False or None: the geometry shows the teacher another image each time")
-    preprocess = options.preprocess or getattr(model, "preprocess", None) or Preprocess()
+    preprocess = preprocess_of(model, options.preprocess)
     for_teacher = getattr(teacher, "preprocess", None) or preprocess  # it may normalise differently
     for module in (teacher, preprocess, for_teacher):
         if isinstance(module, nn.Module):
@@ -181,7 +184,9 @@ def _optimizer(model: nn.Module, options: TrainingOptions, steps: int) -> tuple[
 
 
 def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True) if decay else None
+    if not decay:
+        return None
+    return AveragedModel(copied(model), multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def _logits(teacher: nn.Module, dataset: Dataset, preprocess: Any, device: str | None, workers: int) -> Tensor:

@@ -78,7 +78,7 @@ def test_any_network_with_feature_maps_and_no_other():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(48, 3))
     with pytest.raises(ValueError, match="feature maps"):
         class_activation_maps(flat, make_images(2, side=4), torch.tensor([0, 1]), preprocess=scaled)
-    with pytest.raises(ValueError, match="preprocess must be given"):
+    with pytest.raises(ValueError, match="preprocess is missing"):
         class_activation_maps(flat, make_images(2, side=4), torch.tensor([0, 1]))
 
 

@@ -7,6 +7,12 @@ from pasm_aug.search.point_search import PointSearch
 from tests.shapes import own_net
 
 
+def fingerprint_of(teacher, preprocess=None, search=None):
+    search = search or PointSearch()
+    with search.objective_of(teacher, preprocess) as objective:
+        return make_fingerprint(objective, search, (1, 20, 20))
+
+
 def test_describe_state_sees_weights_architecture_and_ignores_wrappers():
     first = describe_state(own_net(0))
     assert first == describe_state(own_net(0))
@@ -20,7 +26,7 @@ def test_describe_state_sees_weights_architecture_and_ignores_wrappers():
 
 def test_a_fingerprint_sees_what_weights_alone_do_not():
     def fingerprint(teacher, preprocess=None, search=None):
-        found = make_fingerprint(teacher, search or PointSearch(), preprocess or teacher.preprocess, (1, 20, 20))
+        found = fingerprint_of(teacher, preprocess, search or PointSearch())
         return found["teacher"]["probe_logits"], found["search"]
 
     first = fingerprint(own_net())
@@ -32,11 +38,11 @@ def test_a_fingerprint_sees_what_weights_alone_do_not():
 
 def test_it_leaves_the_mode_and_needs_a_preprocessing():
     teacher = own_net().train()
-    make_fingerprint(teacher, PointSearch(), teacher.preprocess, (1, 20, 20))
+    fingerprint_of(teacher)
     assert teacher.training
     assert all(p.grad is None for p in teacher.parameters())
     with pytest.raises(ValueError, match="preprocess"):
-        make_fingerprint(teacher, PointSearch(), None, (1, 20, 20))
+        fingerprint_of(nn.Conv2d(1, 2, 20))
     teacher.head.bias.data[:] = torch.nan
     with pytest.raises(ValueError, match="finite"):
-        make_fingerprint(teacher, PointSearch(), teacher.preprocess, (1, 20, 20))
+        fingerprint_of(teacher)

@@ -87,7 +87,8 @@ def test_the_same_teacher_keeps_all(before, tmp_path):
 def run(model, before, threshold, search, pixels=DATA.images, labels=DATA.labels, keys=None):
     images = torch.from_numpy(pixels)[:, None]
     keys = before.to_numpy()["key"][before.to_numpy()["index"]] if keys is None else keys
-    return refreshed(search, before, threshold, model, images, labels, keys)
+    with search.objective_of(model) as teacher:
+        return refreshed(search, before, threshold, teacher, images, labels, keys)
 
 
 def test_several_points_are_put_into_the_order_of_the_new_teacher(tmp_path):

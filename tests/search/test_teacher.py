@@ -202,7 +202,8 @@ def test_a_search_computes_true_float32_whatever_is_set_outside() -> None:
         PointSearch("paper", population_size=4, generations=1).run(
             model, torch.zeros(1, 3, 6, 6, dtype=torch.uint8), [0], preprocess=preprocess
         )
-        make_fingerprint(model, PointSearch(), preprocess, (3, 6, 6))
+        with PointSearch().objective_of(model, preprocess) as teacher:
+            make_fingerprint(teacher, PointSearch(), (3, 6, 6))
         assert set(seen) == {("ieee", "ieee")}
         assert (conv.fp32_precision, matmul.fp32_precision) == ("tf32", "bf16")
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import operator
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,28 +81,46 @@ class Network:
         return _module(self.graph, graph)
 
 
-def trace(model: nn.Module, example: Tensor) -> Network | None:
-    """The layers of ``model`` in evaluation mode; ``None`` where it cannot be followed.
+class NotFollowedError(Exception):
+    """A network that has to run whole; the message says why."""
+
+
+def trace(model: nn.Module, example: Tensor) -> Network:
+    """The layers of ``model`` in evaluation mode.
+
+    Its hooks are left out: they would see what they should not, and whoever wants to know whether they change anything
+    has to compare with the network itself.
 
     Args:
-        model: a classifier. One that carries hooks is not traced: they would see what they should not.
-        example: (1, C, H, W), an input.
+        model: a classifier that has just made a forward. example: (1, C, H, W), an input.
+
+    Raises:
+        NotFollowedError: it cannot be traced, or does not begin with layers that work on windows.
     """
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
-        return None
     try:
-        graph = fx.Tracer().trace(model)
-        shapes = _Shapes(fx.GraphModule(model, graph))
+        bare = _without_hooks(model, {})
+        graph = fx.Tracer().trace(bare)
+        shapes = _Shapes(fx.GraphModule(bare, graph))
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             shapes.run(example)
-        folded = _fold(_without_writing(fx.GraphModule(model, graph)))
-    except Exception:  # whatever tracing trips over (control flow, unpacking, …): such networks run whole
-        return None
+        folded = _fold(_without_writing(fx.GraphModule(bare, graph)))
+    except Exception as error:  # whatever tracing trips over: control flow, unpacking, …
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise NotFollowedError(f"torch.fx cannot trace it ({what[:160]})") from error
     layers, split_layers, frontiers = _recognise(folded, shapes.of)
     source = next(node.name for node in folded.graph.nodes if node.op == "placeholder")
     if not split_layers:
-        return None
+        raise NotFollowedError("it does not begin with layers that work on windows (convolutions, pooling, …)")
     return Network(folded, layers, source, split_layers, frontiers, int(counter.get_total_flops()))
+
+
+def _without_hooks(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:
+    """The same modules with the same weights, none of which has a hook."""
+    if id(module) not in done:
+        bare = done[id(module)] = copy.copy(module)
+        vars(bare).update({name: OrderedDict() for name in vars(module) if name.endswith("_hooks")})
+        vars(bare)["_modules"] = {n: part and _without_hooks(part, done) for n, part in module._modules.items()}
+    return done[id(module)]
 
 
 class _Shapes(fx.Interpreter):
@@ -183,9 +202,14 @@ def _body(graph: fx.Graph) -> list[fx.Node]:
 
 
 def _result(graph: fx.Graph) -> fx.Node:
+    """The logits among what the network returns; see :func:`~pasm_aug.core.networks.take_logits`."""
     result = next(node for node in graph.nodes if node.op == "output").args[0]
+    if isinstance(result, dict):
+        result = result.get("logits")
+    elif isinstance(result, tuple | list) and result:
+        result = result[0]
     if not isinstance(result, fx.Node):
-        raise ValueError("the network returns more than logits")
+        raise ValueError("the network returns no logits")
     return result
 
 

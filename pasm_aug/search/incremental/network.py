@@ -1,7 +1,7 @@
 """A teacher made ready for one-pixel changes: its windows, how to colour a pixel, and where to hand over.
 
 :func:`prepare` does once for a network and an image size what every batch of images then uses. It tries itself
-against the whole network before it is trusted; a network that it cannot follow, or follows wrongly, runs whole.
+against the whole network before it is trusted; one that it cannot follow, or follows wrongly, has to run whole.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pasm_aug.core.networks import take_logits
 from pasm_aug.search.candidates import acts_per_pixel, constant_images
-from pasm_aug.search.incremental.graph import trace
+from pasm_aug.search.incremental.graph import NotFollowedError, trace
 from pasm_aug.search.incremental.influence import Influence
 from pasm_aug.search.incremental.windows import Maps
 
@@ -68,21 +69,21 @@ class Incremental:
 @torch.no_grad()
 def prepare(
     model: nn.Module, to_input: Callable[[Tensor], Tensor], shape: tuple[int, int, int], device: torch.device
-) -> Incremental | None:
-    """Make a frozen ``model`` ready for images of ``shape`` (C, H, W); ``None`` if that cannot be.
+) -> Incremental:
+    """Make a frozen ``model`` ready for images of ``shape`` (C, H, W).
 
-    It cannot where the preprocess mixes pixels or treats them by their place, and where the network cannot be traced,
-    does not begin with layers that work on windows, or (tried out) gives other logits than its windows do.
+    Raises:
+        NotFollowedError: the preprocess mixes pixels or treats them by their place, or the network cannot be traced,
+            does not begin with layers that work on windows, or (tried out) gives other logits than its windows do.
     """
     channels, height, width = shape
     noise = np.random.default_rng(0).integers(0, 256, (1, *shape), dtype=np.uint8)
     image = torch.from_numpy(noise)
     if not acts_per_pixel(to_input, *shape) or not _the_same_everywhere(to_input, shape):
-        return None
+        raise NotFollowedError("its preprocess does not treat pixels one by one, each alike")
     example = to_input(image)
+    whole = take_logits(model(example))  # a forward also renews what its hooks compute, such as weight_norm's weight
     network = trace(model, example)
-    if network is None:
-        return None
 
     def values(colours: np.ndarray) -> Tensor:
         """Colours as the pixels of as few images as hold them, through the preprocess."""
@@ -93,7 +94,9 @@ def prepare(
         return to_input(images).permute(0, 2, 3, 1).flatten(0, 2)[: len(colours)]
 
     ready = Incremental(Influence.of(network, height, width), values, device)
-    return ready if _agrees(ready, model, to_input, image) else None
+    if not _agrees(ready, model, to_input, image, whole):
+        raise NotFollowedError("its layers, one after the other, give other logits than it does (a hook changes them?)")
+    return ready
 
 
 def _the_same_everywhere(to_input: Callable[[Tensor], Tensor], shape: tuple[int, int, int]) -> bool:
@@ -101,10 +104,12 @@ def _the_same_everywhere(to_input: Callable[[Tensor], Tensor], shape: tuple[int,
     return bool((grey == grey[:, :, :1, :1]).all())
 
 
-def _agrees(ready: Incremental, model: nn.Module, to_input: Callable[[Tensor], Tensor], image: Tensor) -> bool:
+def _agrees(
+    ready: Incremental, model: nn.Module, to_input: Callable[[Tensor], Tensor], image: Tensor, clean: Tensor
+) -> bool:
     """Whether graph and windows give the whole network's logits, tried clean and at a corner, an edge and inside."""
     maps = Maps(ready.influence, to_input(image), ready.influence.cheapest())
-    if not _close(maps.logits, model(to_input(image))):
+    if not _close(maps.logits, clean):
         return False
     if ready.split_layer is None:
         return True
@@ -113,7 +118,7 @@ def _agrees(ready: Incremental, model: nn.Module, to_input: Callable[[Tensor], T
     colour = np.repeat(np.array([[255], [0], [255]], dtype=np.uint8), image.shape[1], axis=1)
     painted = image.repeat(3, 1, 1, 1)
     painted[torch.arange(3), :, xy[:, 1], xy[:, 0]] = torch.from_numpy(colour)
-    whole = model(to_input(painted))
+    whole = take_logits(model(to_input(painted)))
     rows = torch.zeros(3, dtype=torch.int64, device=ready.device)
     found = ready.logits(maps, rows, xy.to(ready.device), ready.values(colour))
     return _close(found, whole)

@@ -17,7 +17,7 @@ from torchvision.models.densenet import DenseNet
 from torchvision.models.vgg import cfgs, make_layers
 
 from pasm_aug.models import build_model
-from pasm_aug.search.incremental.graph import Network, trace
+from pasm_aug.search.incremental.graph import Network, NotFollowedError, trace
 from tests.small_teachers import conv_net
 
 
@@ -325,16 +325,25 @@ def test_keyword_tensors_do_not_break_the_tracing() -> None:
         a=conv(3, 4), b=conv(3, 4), out=head(8),
     )  # fmt: skip
     x = inputs(1, 9, 9).float()
-    found = trace(net.eval(), x)  # it may stop there, but not fail
-    assert found is None or torch.allclose(found.graph(x), net(x), atol=1e-6)
+    try:
+        found = trace(net.eval(), x)
+    except NotFollowedError:
+        return  # it may stop there, but not fail
+    assert torch.allclose(found.graph(x), net(x), atol=1e-6)
 
 
 @pytest.mark.parametrize("hook", ["register_forward_hook", "register_forward_pre_hook"])
-def test_hooks_forbid_tracing(hook: str) -> None:
-    net = conv_net().eval()
-    assert trace(net, torch.zeros(1, 3, 8, 8)) is not None
-    getattr(net[4], hook)(lambda *_: None)
-    assert trace(net, torch.zeros(1, 3, 8, 8)) is None
+def test_hooks_are_left_out_and_see_nothing(hook: str) -> None:
+    net, x, seen = conv_net().eval(), inputs(2, 8, 8).float(), []
+    plain = trace(net, x[:1])
+    for part in (net, net[4]):
+        getattr(part, hook)(lambda *_: seen.append(1))
+    found = trace(net, x[:1])
+    assert found.split_layers == plain.split_layers
+    torch.testing.assert_close(found.graph(x), plain.graph(x), rtol=0, atol=0)
+    assert seen == []
+    net(x)
+    assert len(seen) == 2
 
 
 class Decides(nn.Module):
@@ -387,4 +396,5 @@ UNTRACEABLE: dict[str, Callable[[], nn.Module]] = {
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", UNTRACEABLE)
 def test_networks_that_cannot_be_followed(name: str) -> None:
-    assert trace(UNTRACEABLE[name]().eval(), torch.zeros(1, 3, 8, 8)) is None
+    with pytest.raises(NotFollowedError):
+        trace(UNTRACEABLE[name]().eval(), torch.zeros(1, 3, 8, 8))

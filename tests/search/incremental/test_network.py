@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pasm_aug.search.frozen import frozen
+from pasm_aug.search.incremental.graph import NotFollowedError
 from pasm_aug.search.incremental.network import Incremental, prepare
 from pasm_aug.search.incremental.windows import Maps
 from pasm_aug.search.point_search import PointSearch
@@ -36,8 +37,11 @@ def grey(images: Tensor) -> Tensor:
 
 
 def ready(model: nn.Module, preprocess: Callable[[Tensor], Tensor], shape: tuple[int, int, int]) -> Incremental | None:
-    with frozen(model):
-        return prepare(model, preprocess, shape, CPU)
+    try:
+        with frozen(model):
+            return prepare(model, preprocess, shape, CPU)
+    except NotFollowedError:
+        return None
 
 
 def whole(model: nn.Module, preprocess: Callable[[Tensor], Tensor], images: Tensor, *where: Tensor) -> Tensor:
