@@ -20,6 +20,10 @@ AnyImage = PIL.Image.Image | Tensor | np.ndarray
 
 BITS = {torch.uint8: 8, torch.int16: 15}  # of an integer image's full range
 DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # of PIL, which do not say what their full range is
+SCALE_IT = (  # Pillow's convert("L") clips instead
+    "scale it to 0…255, of 16 bits by Image.fromarray((np.asarray(image) / 257).round().astype('uint8')); convert() "
+    "would clip it to white"
+)
 _GRID = 8
 _LARGE = 100 * 100  # pixels from which on Pillow separates the channels faster than numpy
 _FULL = np.float32(255)
@@ -105,7 +109,7 @@ def unlikeness(looks: np.ndarray, of: int) -> np.ndarray:
 
 def _from_pil(image: PIL.Image.Image) -> np.ndarray:
     if image.mode in DEEP_MODES:
-        raise TypeError(f"image must have 8 bits a channel, got mode {image.mode!r}: bring it to 0…255 first")
+        raise TypeError(f"image must have 8 bits a channel, got mode {image.mode!r}: {SCALE_IT}")
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     array = np.asarray(image)

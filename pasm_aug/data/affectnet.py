@@ -62,7 +62,7 @@ class AffectNet(ListedImages):
         seed: int = 0,
     ) -> None:
         check_split(split)
-        (paths, labels, source), drawn = _load(Path(root), split)
+        (paths, labels, source), drawn = _load(Path(root).expanduser(), split)
         classes = CLASSES if contempt else CLASSES[:-1]
         left_out = {
             name: int((labels == label).sum())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pasm_aug.data.files import list_folders, list_images
+from pasm_aug.data.files import list_folders, list_images, visible
 from pasm_aug.data.folder import find_split_folders
 from pasm_aug.data.listed import check_files, check_stems, numbered_folders
 from pasm_aug.data.tables import Place, read_cells, read_table
@@ -46,7 +46,7 @@ def read_annotations(root: Path, official: str) -> Found | None:
     annotations = [folder / "annotations" / f"{path.stem}_exp.npy" for path in paths]
     check_files(annotations, folder / "images")
     stems = {path.stem for path in paths}
-    alone = [path for path in sorted((folder / "annotations").glob("*_exp.npy")) if path.name[:-8] not in stems]
+    alone = [path for path in visible((folder / "annotations").glob("*_exp.npy")) if path.name[:-8] not in stems]
     if alone:
         raise FileNotFoundError(f"{len(alone):,} annotations have no image in {folder / 'images'}, first: {alone[0]}")
     # There are hundreds of thousands of these files, but few different ones.

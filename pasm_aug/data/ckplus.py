@@ -69,7 +69,7 @@ class CKPlus(ListedImages):
             raise ValueError(f"frames must be one of {', '.join(FRAMES)}, got {frames!r}")
         if fold is not None and fold not in range(FOLDS):
             raise ValueError(f"fold must lie in 0 .. {FOLDS - 1}, got {fold}")
-        found = read_sequences(Path(root), frames) or read_folders(Path(root))
+        found = read_sequences(Path(root).expanduser(), frames) or read_folders(Path(root).expanduser())
         if found is None:
             raise FileNotFoundError(
                 f"no CK+ in {root}: expected cohn-kanade-images/ and Emotion/, or class folders anger/, …, surprise/"

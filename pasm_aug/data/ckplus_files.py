@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from pasm_aug.data.files import list_folders, list_images
+from pasm_aug.data.files import list_folders, list_images, visible
 from pasm_aug.data.listed import numbered_folders, warn_of_count
 from pasm_aug.data.tables import read_lines
 
@@ -83,7 +83,7 @@ def read_folders(root: Path) -> Found | None:
 
 def _check_labelled_exist(emotions: Path, images: Path, names: set[Path]) -> None:
     """Raises if a label's sequence is missing."""
-    labelled = sorted({path.parent.relative_to(emotions) for path in emotions.rglob("*_emotion.txt")})
+    labelled = sorted({path.parent.relative_to(emotions) for path in visible(emotions.rglob("*_emotion.txt"))})
     missing = [name for name in labelled if name not in names]
     if missing:
         raise FileNotFoundError(
@@ -94,7 +94,7 @@ def _check_labelled_exist(emotions: Path, images: Path, names: set[Path]) -> Non
 
 def _emotion(folder: Path) -> tuple[int, str] | None:
     """A sequence's label and the name (no extension) of the image it was given for, or None."""
-    files = sorted(folder.glob("*_emotion.txt")) if folder.is_dir() else []
+    files = visible(folder.glob("*_emotion.txt")) if folder.is_dir() else []
     if not files:
         return None
     if len(files) > 1:

@@ -14,6 +14,7 @@ from pasm_aug.data.base import ExpressionDataset, Split, Transform, canonical_na
 from pasm_aug.data.fer2013_csv import USAGES, read_header, read_rows
 from pasm_aug.data.files import content_groups, list_folders, read_image
 from pasm_aug.data.folder import collect, draw_split, find_split_folders
+from pasm_aug.data.listed import numbered_folders
 
 CLASSES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 OFFICIAL_COUNTS = {"train": 28_709, "val": 3_589, "test": 3_589}
@@ -34,7 +35,7 @@ class FER2013(ExpressionDataset):
 
     - ``fer2013.csv`` or ``icml_face_data.csv``, with the column Usage (``root`` may be the file itself);
     - ``train.csv`` and ``test.csv``: Usage is followed where it stands;
-    - ``{Training,PublicTest,PrivateTest}/<class>/*.png``, classes named like ``0_angry`` or ``angry``;
+    - ``{Training,PublicTest,PrivateTest}/<class>/*.png``, classes named like ``0_angry``, ``angry`` or ``0``;
     - ``{train,val,test}/<class>/*.png``.
 
     Where the last three lack the official validation split, "val" is a seeded, stratified tenth of the training
@@ -64,7 +65,7 @@ class FER2013(ExpressionDataset):
         seed: int = 0,
     ) -> None:
         check_split(split)
-        images, labels, drawn = _load(Path(root), split, seed)
+        images, labels, drawn = _load(Path(root).expanduser(), split, seed)
         if split == "train":
             _check_classes(labels)
         super().__init__(CLASSES, labels, transform=transform, target_transform=target_transform)
@@ -95,7 +96,8 @@ def _load(root: Path, split: str, seed: int) -> _Loaded:
             test = folder / "test.csv"
             return _load_csv(folder / "train.csv", test if test.is_file() else None, split, seed)
         if folder.is_dir() and list_folders(folder):
-            official = {name: folder / usage for name, usage in _USAGE.items() if (folder / usage).is_dir()}
+            by_name = {path.name.lower(): path for path in list_folders(folder)}
+            official = {name: by_name[u.lower()] for name, u in _USAGE.items() if u.lower() in by_name}
             folders = official if "val" in official else find_split_folders(folder)
             if folders:
                 return _load_folders(folders, split, seed)
@@ -133,7 +135,10 @@ def _load_folders(folders: dict[str, Path], split: str, seed: int) -> _Loaded:
         number, name = re.match(r"\d*", path.name), canonical_name(path.name)
         if number and number[0] and name in CLASSES and int(number[0]) != CLASSES.index(name):
             raise ValueError(f"folder {path} must be numbered {CLASSES.index(name)}, FER2013's label of {name}")
-    paths, labels = collect(folders[own], CLASSES)
+    if all(path.name.isdecimal() for path in list_folders(folders[own])):
+        paths, labels = numbered_folders(folders[own], CLASSES)
+    else:
+        paths, labels = collect(folders[own], CLASSES)
     if drawn:
         fractions = {"val": VAL_FRACTION}
         chosen = draw_split(labels, content_groups(paths), split, fractions, seed=seed, classes=_check_classes(labels))

@@ -69,7 +69,7 @@ class FERPlus(ExpressionDataset):
         check_split(split)
         if policy not in POLICIES:
             raise ValueError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")
-        names, votes, pixels, paths = _load(Path(root), split)
+        names, votes, pixels, paths = _load(Path(root).expanduser(), split)
         named = np.array([bool(name) for name in names], dtype=bool)
         labels = decide(votes, policy)
         kept = np.flatnonzero(named & (labels != LEFT_OUT))

@@ -18,7 +18,7 @@ from pasm_aug.data.base import (
     check_split,
     stratified_split,
 )
-from pasm_aug.data.files import IMAGE_EXTENSIONS, content_groups, list_folders, list_images, read_image
+from pasm_aug.data.files import content_groups, find_images, image_extensions, is_hidden, list_folders, read_image
 
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -45,6 +45,10 @@ class ExpressionFolder(ExpressionDataset):
         transform (callable, optional): applied to the PIL image.
         target_transform (callable, optional): applied to the label.
 
+    Attributes:
+        paths (list of ``pathlib.Path``): one file an item.
+        left_out (dict): reason → how many files are there but no items.
+
     Raises:
         FileNotFoundError: If there is no such folder, or no folder for the split.
         ValueError: If there are no class folders, an empty class, two folders for one class, or a class unknown to
@@ -64,7 +68,7 @@ class ExpressionFolder(ExpressionDataset):
         target_transform: Transform | None = None,
     ) -> None:
         check_split(split)
-        root = Path(root)
+        root = Path(root).expanduser()
         if not root.is_dir():
             raise FileNotFoundError(f"root must be a folder of class folders, got {root}, which is none")
         folders = find_split_folders(root)
@@ -88,9 +92,20 @@ class ExpressionFolder(ExpressionDataset):
             paths, labels = [paths[index] for index in chosen], labels[chosen]
         super().__init__(classes, labels, transform=transform, target_transform=target_transform)
         self.paths = paths
+        self.left_out = left_out(folders[own] if folders else root)
 
     def image(self, index: int) -> Image.Image:
         return read_image(self.paths[index])
+
+
+def left_out(folder: Path) -> dict[str, int]:
+    """Reason → how many files of a folder of class folders are none of its items."""
+    beside = [path for path in folder.iterdir() if not is_hidden(path) and path.suffix.lower() in image_extensions()]
+    found = {"images beside the class folders, in none of them": sum(path.is_file() for path in beside)}
+    for path in list_folders(folder):
+        for reason, count in find_images(path).left_out.items():
+            found[reason] = found.get(reason, 0) + count
+    return {reason: count for reason, count in found.items() if count}
 
 
 def find_split_folders(root: Path) -> dict[str, Path]:
@@ -120,10 +135,10 @@ def collect(folder: Path, classes: Sequence[str]) -> tuple[list[Path], np.ndarra
     for name, path in sorted(class_folders(folder).items(), key=lambda item: item[1]):
         if name not in classes:
             raise ValueError(f"class {name!r} of {path} is none of the known ones: {', '.join(classes)}")
-        images = list_images(path)
+        images = find_images(path).images
         if not images:
             raise ValueError(
-                f"class {name!r} is empty: {path} has no file ending in {', '.join(sorted(IMAGE_EXTENSIONS))}"
+                f"class {name!r} is empty: {path} has no file ending in {', '.join(sorted(image_extensions()))}"
             )
         paths += images
         labels += [classes.index(name)] * len(images)

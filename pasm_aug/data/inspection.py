@@ -137,7 +137,7 @@ def _read(dataset: ExpressionDataset, indices: Iterable[int], found: SplitCheck)
             found.unreadable.append(str(error))
             continue
         found.sizes[f"{image.width}×{image.height}"] += 1
-        found.modes[image.mode] += 1
+        found.modes[image.info.get("mode", image.mode)] += 1
         keys[index] = content_key(image)
     return keys
 

@@ -12,7 +12,7 @@ import xxhash
 from PIL import Image
 
 from pasm_aug.data.base import ExpressionDataset, Transform, canonical_name
-from pasm_aug.data.files import list_folders, list_images, read_image
+from pasm_aug.data.files import content_groups, list_folders, list_images, read_image
 
 _SAMPLE = 4096  # bytes
 
@@ -92,7 +92,7 @@ def numbered_folders(folder: Path, classes: Sequence[str], first: int = 0) -> tu
     """Files and (N,) labels of class folders named by number (``first`` is that of the first class), name or both.
 
     Raises:
-        ValueError: a folder that is no class, two for one class, an empty one, a file name that stands in two of them.
+        ValueError: a folder that is no class, two for one class, an empty one, an image that stands in two of them.
     """
     by_label: dict[int, Path] = {}
     for path in list_folders(folder):
@@ -114,8 +114,22 @@ def numbered_folders(folder: Path, classes: Sequence[str], first: int = 0) -> tu
             raise ValueError(f"class {classes[label]!r} is empty: {path} has no image")
         paths += images
         labels += [label] * len(images)
-    check_stems(paths)
+    _check_twins(paths)
     return paths, np.array(labels, dtype=np.int64)
+
+
+def _check_twins(paths: Sequence[Path]) -> None:
+    """Raises ValueError if one image stands there twice under one name; the name alone may be a coincidence."""
+    by_stem: dict[str, list[Path]] = {}
+    for path in paths:
+        by_stem.setdefault(path.stem, []).append(path)
+    for same_name in by_stem.values():
+        if len(same_name) > 1:
+            by_content: dict[int, list[Path]] = {}
+            for path, key in zip(same_name, content_groups(same_name).tolist(), strict=True):
+                by_content.setdefault(key, []).append(path)
+            for twins in by_content.values():
+                check_stems(twins)
 
 
 def check_stems(paths: Sequence[Path]) -> None:

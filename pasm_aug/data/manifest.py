@@ -69,7 +69,7 @@ class Manifest(ListedImages):
         seed: int = 0,
     ) -> None:
         check_split(split)
-        path = _find(Path(root))
+        path = _find(Path(root).expanduser())
         rows = list(read_table(path, ("path", "label")))
         if not rows:
             raise ValueError(f"{path} lists no image")

@@ -78,10 +78,10 @@ class RAFDB(ListedImages):
         if subset is None and subset_list is not None:
             raise ValueError("subset_list needs to know which subset it lists: " + ", ".join(rafdb_subsets.LIST_NAMES))
         official = "test" if split == "test" else "train"
-        base, source, paths, labels = _load(Path(root), official, aligned)
+        base, source, paths, labels = _load(Path(root).expanduser(), official, aligned)
         warn_of_count("RAF-DB", f"official {official} split", len(paths), PUBLISHED[official])
         if subset is not None:
-            folders = dict.fromkeys((Path(root), base, base / "EmoLabel"))
+            folders = dict.fromkeys((Path(root).expanduser(), base, base / "EmoLabel"))
             found = rafdb_subsets.find_list(subset, list(folders)) if subset_list is None else Path(subset_list)
             stems = [rafdb_subsets.stem(path.name) for path in paths]
             chosen = rafdb_subsets.choose(found, subset, stems, labels)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2._utils import is_pure_tensor
 
-from pasm_aug.core.image_content import BITS, DEEP_MODES
+from pasm_aug.core.image_content import BITS, DEEP_MODES, SCALE_IT
 from pasm_aug.transforms.normalisation import Normalisation
 
 Image = PIL.Image.Image | Tensor
@@ -30,7 +30,7 @@ def check_image(image: Image, normalisation: Normalisation | None = None) -> tup
     """
     if isinstance(image, PIL.Image.Image):
         if image.mode in DEEP_MODES:
-            raise TypeError(f"image must have 8 bits a channel, got PIL mode {image.mode!r}: convert it to L or RGB")
+            raise TypeError(f"image must have 8 bits a channel, got PIL mode {image.mode!r}: {SCALE_IT}")
         if normalisation:
             raise TypeError("mean and std are for normalised float tensors, got a PIL image")
         width, height = image.size

@@ -220,3 +220,16 @@ def test_look_alikes(tmp_path):
     together = [[i for i, other in enumerate(keys) if other == key] for key in keys]
     # The last differs only outside its middle: harmlessly together with the first.
     assert together == [[0, 2, 8], [1], [0, 2, 8], [3], [4, 7], [5, 6], [5, 6], [4, 7], [0, 2, 8]]
+
+
+def test_one_name_in_two_class_folders_is_no_reason_to_refuse(tmp_path):
+    write_folders(tmp_path)
+    train = tmp_path / "train"
+    first, second = sorted(folder for folder in train.iterdir() if folder.is_dir())[:2]
+    write_image(first / "same.jpg", "201")
+    write_image(second / "same.jpg", "202")
+    assert (
+        sum(path.name == "same.jpg" for path in AffectNet(tmp_path).paths)
+        + sum(path.name == "same.jpg" for path in AffectNet(tmp_path, "val").paths)
+        == 2
+    )

@@ -249,3 +249,14 @@ def test_a_class_without_training_images_is_named(tmp_path):
     (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
     with pytest.raises(ValueError, match="no training image of neutral"):
         FER2013(tmp_path)
+
+
+@pytest.mark.parametrize("val", ["PublicTest", "publictest", "PUBLICTEST"])
+def test_folders_named_by_digits_in_any_case(tmp_path, val):
+    for usage in COUNTS:
+        folder = tmp_path / (val if usage == "PublicTest" else usage.lower())
+        for i, (face, label) in enumerate(zip(*faces(usage), strict=True)):
+            (folder / str(label)).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(face).save(folder / str(label) / f"{i:05d}.png")
+    for split, usage in SPLITS.items():
+        assert_holds(FER2013(tmp_path, split), *faces(usage))

@@ -68,7 +68,7 @@ def test_missing_val_is_drawn_from_train_only(tmp_path):
     assert {path.parent.parent.name for path in val.paths} == {"train"}
 
 
-def test_images_stay_as_they_lie_on_disk(tmp_path):
+def test_images_are_turned_as_people_see_them_and_grey_ones_stay_grey(tmp_path):
     for name in ("cats", "dogs"):
         fill(tmp_path / "train" / name, 3)
     sideways = Image.new("L", (5, 9), 7)
@@ -82,7 +82,7 @@ def test_images_stay_as_they_lie_on_disk(tmp_path):
     train = ExpressionFolder(tmp_path)
     assert len(train) == 7
     image, label = train[3]
-    assert (image.size, image.mode, label) == ((5, 9), "L", 0)
+    assert (image.size, image.mode, label) == ((9, 5), "L", 0)
 
 
 def test_pickles(tmp_path):

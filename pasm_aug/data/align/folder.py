@@ -9,6 +9,7 @@ many processes share it, the folder ends with the same bytes.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -29,7 +30,7 @@ from pasm_aug.core.recorded_options import refuse
 from pasm_aug.data.align.aligner import FaceAligner
 from pasm_aug.data.align.job import Job
 from pasm_aug.data.align.records import Records, Row
-from pasm_aug.data.files import list_images
+from pasm_aug.data.files import find_images
 
 NoFace = Literal["keep", "skip", "error"]
 Format = Literal["png", "jpg"]
@@ -46,6 +47,7 @@ class AlignSummary:
     skipped: int
     unreadable: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: dict[str, list[Row]]) -> AlignSummary:
@@ -65,6 +67,8 @@ class AlignSummary:
             if more := len(files):
                 text += f", {more:,} {what}: {', '.join(files[:3])}"
                 text += f" and {more - 3:,} more" if more > 3 else ""
+        for what, count in self.left_out.items():
+            text += f"; left out, {what}: {count:,}"
         return text
 
 
@@ -126,7 +130,8 @@ def align_folder(
         raise FileNotFoundError(f"{src} is no folder of photographs")
     if dst.is_relative_to(src):
         raise ValueError(f"{dst} lies in {src}: aligned faces would be taken for photographs; choose another folder")
-    files = [path.relative_to(src) for path in list_images(src)]
+    found = find_images(src)
+    files = [path.relative_to(src) for path in found.images]
     if not files:
         raise FileNotFoundError(f"{src} holds no image")
     job = Job(src, dst, aligner or FaceAligner(), no_face == "keep", format, quality)
@@ -154,7 +159,7 @@ def align_folder(
         for rows in _work(job, units, processes, stack.enter_context(bar)):
             records.add(rows)
         records.fold()
-    summary = AlignSummary.of(records.rows)
+    summary = dataclasses.replace(AlignSummary.of(records.rows), left_out=found.left_out)
     if no_face == "error" and summary.skipped:
         first = min(file for file, rows in records.rows.items() if rows[0]["status"] == "skipped")
         raise ValueError(

@@ -13,9 +13,9 @@ import math
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from pasm_aug.data.files import ImageError
+from pasm_aug.data.files import as_seen, read_image
 
 TEMPLATE = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
@@ -77,34 +77,10 @@ def warp(image: Image.Image, matrix: np.ndarray, size: int, fill: int | tuple[in
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """An image of any mode as it is seen, in RGB: EXIF orientation applied, transparent parts white, 16 bits as 8.
-
-    Raises:
-        TypeError: no PIL image.
-        ValueError: floating-point pixels, whose range is anyone's guess.
-    """
-    if not isinstance(image, Image.Image):
-        raise TypeError(f"wanted a PIL image, got {type(image).__name__}")
-    image = ImageOps.exif_transpose(image)
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of unknown range; bring it to 0…255 first")
-    if image.mode == "I" or image.mode.startswith("I;16"):  # some versions of Pillow read 16-bit files as "I"
-        levels = np.asarray(image).astype(np.int64).clip(0, 65535)
-        image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    """An image of any mode as it is seen (:func:`~pasm_aug.data.files.as_seen`), in RGB."""
+    return as_seen(image).convert("RGB")
 
 
 def read_photograph(path: Path) -> Image.Image:
-    """A file as RGB image, as :func:`to_rgb` makes it; the first frame of an animated one.
-
-    Raises:
-        ImageError: the file is missing, damaged or no image, by name.
-    """
-    try:
-        with Image.open(path) as image:
-            return to_rgb(image)
-    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
-        raise ImageError(f"cannot read {path} as an image: {error}") from error
+    """A file as RGB image, as it is seen (:func:`~pasm_aug.data.files.read_image`)."""
+    return read_image(path).convert("RGB")
