@@ -24,6 +24,8 @@ SCALE_IT = (  # Pillow's convert("L") clips instead
     "scale it to 0…255, of 16 bits by Image.fromarray((np.asarray(image) / 257).round().astype('uint8')); convert() "
     "would clip it to white"
 )
+OVERSHOOT = 0.25  # beyond [0, 1], of a floating image
+_ODD = 16  # values further outside, or a twentieth of them: more is another range
 _GRID = 8
 _LARGE = 100 * 100  # pixels from which on Pillow separates the channels faster than numpy
 _FULL = np.float32(255)
@@ -43,7 +45,7 @@ def as_uint8(image: AnyImage) -> np.ndarray:
 
     Raises:
         TypeError: not an image, or a dtype other than these.
-        ValueError: a wrong number of dimensions or channels, or an empty image.
+        ValueError: a wrong number of dimensions or channels, an empty image, or floats far outside [0, 1].
     """
     array = _from_pil(image) if isinstance(image, PIL.Image.Image) else _from_array(image)
     if array.size == 0:
@@ -146,11 +148,23 @@ def _eight_bits(array: np.ndarray) -> np.ndarray:
         # As unsigned integers, the bits of floats have the floats' order, and those of negative ones and NaN come last.
         bits = scaled.ravel("K").view(np.uint32)
         if bits.size and bits.item(bits.argmax()) > _FULL_BITS:
+            _check_range(scaled)
             np.minimum(np.fmax(scaled, 0), _FULL, out=scaled)  # fmax prefers the number to NaN
         return scaled.astype(np.uint8)
     if array.dtype == np.int16:
         return (np.maximum(array, 0) >> (BITS[torch.int16] - 8)).astype(np.uint8)
     raise TypeError(f"image must be uint8, int16 or floating, got {array.dtype}")
+
+
+def _check_range(scaled: np.ndarray) -> None:
+    """Raise a ValueError for an image that is not in [0, 1]; bicubic resizing may overshoot, odd pixels pass."""
+    outside = np.count_nonzero((scaled < -255 * OVERSHOOT) | (scaled > 255 * (1 + OVERSHOOT)))
+    if outside > max(_ODD, scaled.size // 20):
+        low, high = float(np.nanmin(scaled)) / 255, float(np.nanmax(scaled)) / 255
+        raise ValueError(
+            f"image must be floating in [0, 1], got values in {low:.3g}…{high:.3g}: behind a Normalize give mean= and "
+            "std=; mine before it; divide 0…255 by 255"
+        )
 
 
 _PROBES = 16

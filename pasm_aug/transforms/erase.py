@@ -21,6 +21,7 @@ from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.transforms import validation
 from pasm_aug.transforms.erase_point import ErasePoint
 from pasm_aug.transforms.functional import fill_box, fill_boxes
+from pasm_aug.transforms.image_lists import transform_each
 from pasm_aug.transforms.images import is_plain_image
 from pasm_aug.transforms.indexed_dataset import SampleIndex
 from pasm_aug.transforms.miss_report import MissReport
@@ -40,9 +41,9 @@ class PointAdversarialErase(v2.Transform):
     Takes an image alone (v1 ``Compose``) or any nesting of images, labels, boxes, masks and key points (v2); all but
     the images pass through, and all images of a sample get the same square. Images are PIL images, or tensors
     (..., C, H, W) with 1 to 4 channels: uint8, int16 or floating in [0, 1]. Leading dimensions make a batch: so many
-    images, each with its own square; of a ``tv_tensors.Video`` (..., T, C, H, W) the T frames share one, looked up by
-    the first. It belongs right after the deterministic head (decode, align, resize), or anywhere behind if the sample
-    carries an :class:`ErasePoint`.
+    images, each with its own square; so does a list of images beside as many labels. Of a ``tv_tensors.Video``
+    (..., T, C, H, W) the T frames share one, looked up by the first. It belongs right after the deterministic head
+    (decode, align, resize), or anywhere behind if the sample carries an :class:`ErasePoint`.
 
     Args:
         cache (str, path, PositionCache or None): of :func:`~pasm_aug.search.mine.mine_positions`. With ``None`` every
@@ -115,13 +116,15 @@ class PointAdversarialErase(v2.Transform):
     def forward(self, *inputs: Any) -> Any:
         sample: Any = inputs[0] if len(inputs) == 1 else inputs
         if type(sample) in _TENSORS or isinstance(sample, PIL.Image.Image):  # the common samples need no flattening
-            return self.transform(sample, self._make_params([sample], sample, ()))
+            return self.transform(sample, self._params([sample], sample, ()))
         if type(sample) is tuple and _is_image_with_labels(sample):
-            return self.transform(sample[0], self._make_params(sample[:1], sample, sample[1:])), *sample[1:]
+            return self.transform(sample[0], self._params(sample[:1], sample, sample[1:])), *sample[1:]
+        if isinstance(sample, dict | tuple | list) and (each := transform_each(sample, self)) is not None:
+            return each
         leaves, spec = tree_flatten(sample)
         chosen = self._needs_transform_list(leaves)
         images = [leaf for leaf, take in zip(leaves, chosen, strict=True) if take]
-        params = self._make_params(images, sample, leaves)
+        params = self._params(images, sample, leaves)
         outputs = [self.transform(x, params) if take else x for x, take in zip(leaves, chosen, strict=True)]
         return tree_unflatten(outputs, spec)
 
@@ -133,7 +136,13 @@ class PointAdversarialErase(v2.Transform):
         """
         chosen = self._needs_transform_list(flat_inputs)
         images = [leaf for leaf, take in zip(flat_inputs, chosen, strict=True) if take]
-        return self._make_params(images, images[0] if images else None, flat_inputs)
+        return self._params(images, images[0] if images else None, flat_inputs)
+
+    def _params(self, images: Sequence[Any], sample: Any, leaves: Sequence[Any]) -> dict[str, Any]:
+        make: Any = self._make_params
+        if torch.compiler.is_compiling():  # a look-up is no graph: torch.compile shall break around it cleanly
+            make = torch.compiler.disable(make)
+        return make(images, sample, leaves)
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         """Apply what :meth:`make_params` drew to one image, or to the images of a batch."""

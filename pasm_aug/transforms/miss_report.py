@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.core.image_content import as_uint8, look
+from pasm_aug.core.user_warning import warn_user
 from pasm_aug.transforms.images import Image, as_mined
 from pasm_aug.transforms.normalisation import Normalisation
 from pasm_aug.transforms.shared_counters import SharedCounters
 from pasm_aug.transforms.validation import OnMiss
 
 COUNTERS = ("calls", "hits", "misses", "warned")  # that a report reads, and the last of them writes
+LOOKED_UP = 100  # in a loader, before misses are spoken of; a lone call tells at once
 _REMEMBERED = 64  # images missed, to tell why
 _RESEMBLING = 0.1  # of the images missed: a quarter is expected if the cause is other pixels, hardly any if not
 
@@ -61,12 +65,16 @@ class MissReport:
         if len(self._looks) < _REMEMBERED:
             self._looks.append(self._looks_of(image))
         totals = self.counters.totals()
-        seen = totals["hits"] + totals["misses"] + 1
+        seen, missed = totals["hits"] + totals["misses"] + 1, totals["misses"] + 1
         known = cache.unmined / max(len(cache), 1)  # images that the search skipped are no surprise
-        if totals["calls"] >= 100 and not totals["warned"] and totals["misses"] > (0.1 + known) * seen:
+        enough = totals["calls"] >= LOOKED_UP if get_worker_info() else not known or seen >= LOOKED_UP
+        if enough and not totals["warned"] and missed > (0.1 + known) * seen:
             self.counters.add(warned=1)
-            rate = f"hit rate {totals['hits'] / seen:.0%} in {seen} look-ups"
-            warnings.warn(f"{cache.path}: {rate}; {why_missed(cache, self._looks)}", stacklevel=2)
+            rate = f"hit rate {totals['hits'] / seen:.0%} in {seen} look-up{'s' * (seen > 1)}"
+            hint = ""
+            if isinstance(image, Tensor) and image.is_floating_point() and self.normalisation is None:
+                hint = "; behind a Normalize it needs its mean= and std="
+            warn_user(f"{cache.path}: {rate}; {why_missed(cache, self._looks)}{hint}")
         return self.on_miss
 
     def _looks_of(self, image: Image) -> tuple[int, int]:

@@ -53,7 +53,7 @@ def test_every_flipped_byte_is_noticed_by_name(folder):
 
 
 @given(st.integers(0, 400), st.binary(max_size=3))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_a_list_that_is_cut_short_or_longer_is_noticed(tmp_path_factory, length, more):
     folder = tmp_path_factory.mktemp("f")
     with resealed(folder):

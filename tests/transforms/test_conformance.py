@@ -202,6 +202,21 @@ def test_compiles_without_a_graph_break(path, value):
         assert torch.equal(compiled(image), transform.transform(image, params))
 
 
+@pytest.mark.parametrize(
+    "build", [lambda e: e, lambda e: v2.Compose([v2.Identity(), e, v2.ToDtype(torch.float32, scale=True)])]
+)
+@pytest.mark.parametrize(
+    "sample", [lambda x: x, lambda x: (x, 3), lambda x: {"image": x, "label": 3}, lambda x: x[None]]
+)
+def test_a_look_up_that_hits_breaks_the_graph_cleanly(path, build, sample):
+    torch._dynamo.reset()
+    transform = erase(path)
+    pipeline = build(transform)
+    expected, found = pipeline(sample(make_image())), torch.compile(pipeline, backend="eager")(sample(make_image()))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert transform.stats()["hits"] == 2
+
+
 @pytest.mark.parametrize("compose", [v1.Compose, v2.Compose])
 def test_both_kinds_of_compose(path, compose):
     pil, wanted = v2.functional.to_pil_image(make_image()), reference(make_image(), BOX, LEVELS)

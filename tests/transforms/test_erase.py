@@ -325,7 +325,8 @@ def test_on_miss(path):
     assert skipping.stats() == {"calls": 1, "erased": 0, "hits": 0, "misses": 1, "skipped": 1}
 
 
-def test_one_warning_when_misses_are_many(path):
+def test_one_warning_when_misses_are_many(path, monkeypatch):
+    monkeypatch.setattr("pasm_aug.transforms.miss_report.get_worker_info", lambda: "a worker's")
     transform = erase(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -1,5 +1,6 @@
 """Why images are not found: the one warning of the transform names the likely cause; wrong indices are refused."""
 
+import inspect
 import warnings
 
 import numpy as np
@@ -43,6 +44,11 @@ def said_of(path, images, **options):
     return [str(warning.message) for warning in caught]
 
 
+@pytest.fixture
+def in_a_loader(monkeypatch):
+    monkeypatch.setattr("pasm_aug.transforms.miss_report.get_worker_info", lambda: "a worker's")
+
+
 PIXELS = "were mined with other pixels: likely another resize backend (PIL and tensor resizing differ)"
 FLIP = "the mirror images of those missed were mined: a random flip stands before this transform"
 UNKNOWN = "likely causes: another split of the data, a random transform before this one, another resize backend"
@@ -57,6 +63,7 @@ PIPELINES = {
 }
 
 
+@pytest.mark.usefixtures("in_a_loader")
 @pytest.mark.parametrize("name", PIPELINES)
 def test_the_one_warning_names_the_cause(path, name):
     pipeline, cause = PIPELINES[name]
@@ -66,6 +73,7 @@ def test_the_one_warning_names_the_cause(path, name):
     assert [one for one in (PIXELS, FLIP, UNKNOWN) if one in said[0]] == [cause]
 
 
+@pytest.mark.usefixtures("in_a_loader")
 def test_a_mixture_is_named_and_a_good_pipeline_is_silent(path):
     flipped = [resized(i).flip(-1) if i % 2 else resized(i) for i in range(COUNT)]
     said = said_of(path, flipped)
@@ -76,6 +84,27 @@ def test_a_mixture_is_named_and_a_good_pipeline_is_silent(path):
     assert said_of(path, [resized(i if i % 20 else COUNT + i) for i in range(COUNT)]) == []  # one in twenty is missed
     assert len(said_of(path, [by_tensor(i) for i in range(COUNT)], on_miss="skip")) == 1
     assert said_of(path, [by_tensor(i) for i in range(99)]) == []  # too few to tell
+
+
+def test_outside_a_loader_the_first_miss_is_told_at_the_users_line(path):
+    transform, missed = erase(path), resized(COUNT)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        transform(resized(0))
+        transform(missed)
+        line = inspect.currentframe().f_lineno - 1
+        transform(missed)
+    (told,) = caught
+    assert str(told.message).startswith(f"{path}: hit rate 50% in 2 look-ups; likely causes")
+    assert (told.filename, told.lineno) == (__file__, line)
+    assert "mean=" not in str(told.message)
+
+
+def test_a_floating_image_is_told_of_normalize(path):
+    (said,) = said_of(path, [resized(COUNT) / 255])
+    assert said.endswith("behind a Normalize it needs its mean= and std=")
+    with pytest.raises(ValueError, match=r"floating in \[0, 1\], got values in -2.*give mean= and std="):
+        said_of(path, [F.normalize(resized(COUNT) / 255, [0.5] * 3, [0.25] * 3)])
 
 
 def test_a_batch_and_a_normalised_image_are_judged_alike(path):
