@@ -202,12 +202,12 @@ def test_compiles_without_a_graph_break(path, value):
         assert torch.equal(compiled(image), transform.transform(image, params))
 
 
-@pytest.mark.parametrize(
-    "build", [lambda e: e, lambda e: v2.Compose([v2.Identity(), e, v2.ToDtype(torch.float32, scale=True)])]
-)
-@pytest.mark.parametrize(
-    "sample", [lambda x: x, lambda x: (x, 3), lambda x: {"image": x, "label": 3}, lambda x: x[None]]
-)
+PIPED = [lambda e: e, lambda e: v2.Compose([v2.Identity(), e, v2.ToDtype(torch.float32, scale=True)])]
+SAMPLES = [lambda x: x, lambda x: (x, 3), lambda x: {"image": x, "label": 3}, lambda x: x[None]]
+
+
+@pytest.mark.parametrize("build", PIPED, ids=["alone", "in a Compose"])
+@pytest.mark.parametrize("sample", SAMPLES, ids=["image", "tuple", "dict", "batch"])
 def test_a_look_up_that_hits_breaks_the_graph_cleanly(path, build, sample):
     torch._dynamo.reset()
     transform = erase(path)

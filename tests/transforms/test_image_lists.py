@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 from torchvision.transforms import v2
 
 from pasm_aug.transforms.erase import PointAdversarialErase
@@ -69,7 +70,7 @@ def test_labels_and_indices_go_with_their_image(tmp_path, images):
 
     assert places({"image": twins, "label": [1, 0]}) == [[[15, 14]], [[5, 5]]]
     digest = erase.cache.metadata["dataset"]["digest"]
-    indices = torch.stack([SampleIndex([i, digest]) for i in (1, 0)])
+    indices = default_collate([SampleIndex([i, digest]) for i in (1, 0)])
     assert places({"image": twins, "label": [7, 7], "index": list(indices)}) == [[[15, 14]], [[5, 5]]]
     assert places({"image": twins, "label": [7, 7], "index": indices}) == [[[15, 14]], [[5, 5]]]
 
