@@ -70,9 +70,9 @@ def test_labels_and_indices_go_with_their_image(tmp_path, images):
 
     assert places({"image": twins, "label": [1, 0]}) == [[[15, 14]], [[5, 5]]]
     digest = erase.cache.metadata["dataset"]["digest"]
-    indices = default_collate([SampleIndex([i, digest]) for i in (1, 0)])
-    assert places({"image": twins, "label": [7, 7], "index": list(indices)}) == [[[15, 14]], [[5, 5]]]
-    assert places({"image": twins, "label": [7, 7], "index": indices}) == [[[15, 14]], [[5, 5]]]
+    each = [SampleIndex([i, digest]) for i in (1, 0)]
+    assert places({"image": twins, "label": [7, 7], "index": each}) == [[[15, 14]], [[5, 5]]]
+    assert places({"image": twins, "label": [7, 7], "index": default_collate(each)}) == [[[15, 14]], [[5, 5]]]
 
 
 def test_a_list_without_as_many_labels_is_one_sample(erase, images):
