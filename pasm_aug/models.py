@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_atomic, write_json
 from pasm_aug.core.networks import to_tensors
 from pasm_aug.core.weights import load_weights, start_from
@@ -117,10 +118,13 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
             torch.manual_seed(seed)
         try:
             model = _construct(name, num_classes, pretrained)
-        except (ImportError, AttributeError, TypeError) as error:
-            raise ValueError(f"model {name!r} cannot be made: {error}") from error
-        except OSError as error:
-            raise ValueError(f"weights='imagenet' for {name!r} could not be downloaded: {error}") from error
+        except UserError:
+            raise
+        except Exception as error:  # whatever another's factory raises
+            if pretrained and isinstance(error, OSError):
+                raise UserError(f"weights='imagenet' for {name!r} could not be downloaded: {error}") from error
+            what = str(error) or type(error).__name__
+            raise UserError(f"model {name!r} cannot be made: {what}") from error
     if getattr(model, "preprocess", None) is None:
         carry(model, Preprocess())
     if weights not in (None, "none", "imagenet"):
@@ -144,7 +148,7 @@ def preprocess_of(model: nn.Module, preprocess: Callable[[Tensor], Tensor] | Non
     """
     found = preprocess if preprocess is not None else getattr(model, "preprocess", None)
     if not callable(found):
-        raise ValueError(
+        raise UserError(
             "preprocess is missing: pass preprocess=f with f: (B, C, H, W) uint8 -> the network's input, "
             "e.g. lambda x: (x.float() / 255 - mean) / std, or give the model such a method"
         )
@@ -154,19 +158,19 @@ def preprocess_of(model: nn.Module, preprocess: Callable[[Tensor], Tensor] | Non
 def _construct(name: str, num_classes: int, pretrained: bool) -> nn.Module:
     if name == "small":
         if pretrained:
-            raise ValueError("model 'small' has no ImageNet weights; use weights='none' or another model")
+            raise UserError("model 'small' has no ImageNet weights; use weights='none' or another model")
         return SmallResNet(num_classes)
     if name.startswith("timm:"):
         return importlib.import_module("timm").create_model(name[5:], pretrained=pretrained, num_classes=num_classes)
     if ":" in name:
         module, _, factory = name.partition(":")
         if pretrained:
-            raise ValueError(f"weights='imagenet' is not available for the factory {name!r}; load them in the factory")
+            raise UserError(f"weights='imagenet' is not available for the factory {name!r}; load them in the factory")
         return getattr(importlib.import_module(module), factory)(num_classes=num_classes)
     import torchvision.models
 
     if name not in torchvision.models.list_models(module=torchvision.models):
-        raise ValueError(
+        raise UserError(
             f"model must be 'small', a torchvision classifier such as 'resnet34', 'timm:NAME' or "
             f"'package.module:factory', got {name!r}"
         )
@@ -175,7 +179,7 @@ def _construct(name: str, num_classes: int, pretrained: bool) -> nn.Module:
     model = torchvision.models.get_model(name, weights="DEFAULT")
     linear = [(path, module) for path, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise ValueError(f"model {name!r} has no linear head to replace; use weights='none'")
+        raise UserError(f"model {name!r} has no linear head to replace; use weights='none'")
     path, head = linear[-1]
     model.set_submodule(path, nn.Linear(head.in_features, num_classes))
     return model
@@ -216,9 +220,9 @@ def load_model(path: str | Path, *, model: nn.Module | None = None) -> nn.Module
     info = read_json(folder / "model.json")
     if model is None:
         if not info.get("architecture"):
-            raise ValueError(f"{folder}/model.json names no architecture that can be built; pass model=")
+            raise UserError(f"{folder}/model.json names no architecture that can be built; pass model=")
         if not info.get("classes"):
-            raise ValueError(f"{folder}/model.json names no classes")
+            raise UserError(f"{folder}/model.json names no classes")
         model = build_model(info["architecture"], len(info["classes"]))
         if info.get("mean"):  # else the architecture has a preprocessing of its own
             carry(model, Preprocess(info["mean"], info["std"]))

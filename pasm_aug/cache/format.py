@@ -18,6 +18,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from pasm_aug.cache.record import KEPT
+from pasm_aug.core.errors import UserError
 
 FORMAT = "pasm_aug positions"
 VERSION = 2
@@ -38,7 +39,7 @@ _COLUMNS = {
 Stamp = tuple[int, int, int]
 
 
-class CacheError(ValueError):
+class CacheError(UserError):
     """A cache or journal that is stale, truncated, damaged, foreign or in use; the message names file and reason."""
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from pasm_aug.cache.format import encode
 from pasm_aug.cache.record import KEPT, row_dtype
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_atomic
 
 LOOKS = 4  # of so many images one leaves its look in the file
@@ -40,9 +41,9 @@ def write_cache(
         raise TypeError(f"rows must have the fields {row_dtype(1, 1).names}, got {rows.dtype}")
     keys, labels = (np.asarray(values, np.int64) for values in (index_keys, index_labels))
     if keys.ndim != 1 or keys.shape != labels.shape:
-        raise ValueError(f"index_keys and index_labels must both be (N,), got {keys.shape} and {labels.shape}")
+        raise UserError(f"index_keys and index_labels must both be (N,), got {keys.shape} and {labels.shape}")
     if len(rows) and not -(2**15) <= rows["label"].min() <= rows["label"].max() < 2**15:
-        raise ValueError(f"labels must fit int16, got {rows['label'].min()} to {rows['label'].max()}")
+        raise UserError(f"labels must fit int16, got {rows['label'].min()} to {rows['label'].max()}")
     rows = rows[np.ascontiguousarray(rows).view(f"V{rows.dtype.itemsize}").argsort()]  # ties fall alike in any order
     rows = rows[np.lexsort((rows["p_point"][:, 0], ~rows["mined"], rows["label"], rows["key"]))]
     again = (rows["key"][1:] == rows["key"][:-1]) & (rows["label"][1:] == rows["label"][:-1])

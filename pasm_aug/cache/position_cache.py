@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from pasm_aug.cache.merge import as_rows, match
 from pasm_aug.cache.reader import CacheReader
 from pasm_aug.cache.record import KEPT, Points
+from pasm_aug.core.errors import UserError
 
 
 class PositionCache(CacheReader):
@@ -35,12 +36,12 @@ class PositionCache(CacheReader):
             ValueError: neither keys nor indices, unequal lengths, or an index outside the data set.
         """
         if keys is None and indices is None:
-            raise ValueError("lookup needs keys or indices, got neither")
+            raise UserError("lookup needs keys or indices, got neither")
         columns = self._opened()
         given = {"keys": keys, "indices": indices, "labels": labels}
         arrays = {name: np.atleast_1d(np.asarray(v)).astype(np.int64) for name, v in given.items() if v is not None}
         if len({array.shape for array in arrays.values()}) > 1 or next(iter(arrays.values())).ndim != 1:
-            raise ValueError(f"keys, indices, labels must be (N,), got {[a.shape for a in arrays.values()]}")
+            raise UserError(f"keys, indices, labels must be (N,), got {[a.shape for a in arrays.values()]}")
         if "indices" in arrays:
             rows = self.rows_of(arrays["indices"]).astype(np.int64)
         else:

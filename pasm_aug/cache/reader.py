@@ -10,6 +10,7 @@ import numpy as np
 
 from pasm_aug.cache.format import CacheError, Stamp, decode, stamp_of
 from pasm_aug.cache.merge import serving_rows
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import unlikeness
 
 ALIKE = 3  # bits of 64 in which the same image may look different, resized by another library
@@ -133,7 +134,7 @@ class CacheReader:
             ValueError: ``index`` lies outside the data set that was mined.
         """
         if not 0 <= index < len(self):
-            raise ValueError(
+            raise UserError(
                 f"index {index} is outside the {len(self)} samples of {self.path}: another data set or split?"
             )
         return self._cells["index"][index]

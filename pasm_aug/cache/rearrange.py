@@ -13,6 +13,7 @@ import numpy as np
 
 from pasm_aug.cache.derived import derived_cache
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.core.errors import UserError
 
 
 def shuffled_positions(mined: PositionCache, path: Path, *, seed: int = 0, within_class: bool = False) -> PositionCache:
@@ -41,7 +42,7 @@ def cam_peak_positions(mined: PositionCache, cams: PositionCache, path: Path) ->
     columns = mined.to_numpy()
     found = cams.lookup(keys=columns["key"], labels=columns["label"])
     if not found.hit.all():
-        raise ValueError(f"{cams.path} lacks {int((~found.hit).sum()):,} of the images of {mined.path}")
+        raise UserError(f"{cams.path} lacks {int((~found.hit).sum()):,} of the images of {mined.path}")
     peak = found.p_point.argmax(1)
     xy = np.repeat(found.xy[np.arange(len(peak)), peak][:, None], mined.points, axis=1)
     return _move(mined, xy, path, {"cam": cams.metadata["fingerprint"], "maps": len(cams)})

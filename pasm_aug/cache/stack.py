@@ -10,6 +10,7 @@ import numpy as np
 from pasm_aug.cache.derived import derived_cache
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cache.record import KEPT, row_dtype
+from pasm_aug.core.errors import UserError
 
 
 def stacked_positions(caches: Sequence[PositionCache], path: Path) -> PositionCache:
@@ -30,10 +31,10 @@ def stacked_positions(caches: Sequence[PositionCache], path: Path) -> PositionCa
         CacheError: the file at ``path`` is damaged.
     """
     if not caches:
-        raise ValueError("caches must hold at least one cache, got none")
+        raise UserError("caches must hold at least one cache, got none")
     digests = [cache.metadata["dataset"]["digest"] for cache in caches]
     if len(set(digests)) > 1:
-        raise ValueError(f"caches must be of one data set, got the digests {digests}")
+        raise UserError(f"caches must be of one data set, got the digests {digests}")
     fingerprint = {"stacked": [cache.metadata["fingerprint"] for cache in caches]}
     return derived_cache(caches, path, fingerprint, lambda: _joined(caches))
 

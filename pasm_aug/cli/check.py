@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from pasm_aug.cli.options.groups import DATA
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import path
 
 
@@ -40,7 +41,7 @@ def check(args: argparse.Namespace) -> None:
     save_image(out / "contact-sheet.png", contact_sheet(splits))
     say(f"{args.data}{f' in {args.root}' if args.root else ''}\n\n{found.text()}\n\n→ {out}/contact-sheet.png")
     if found.broken:
-        raise ValueError("; ".join(f"{split}: {why}" for split, why in found.broken.items()))
+        raise UserError("; ".join(f"{split}: {why}" for split, why in found.broken.items()))
     if not found.sound:
         bad = sum(len(split.unreadable) for split in found.splits.values())
-        raise ValueError(f"{bad:,} images of {args.data} cannot be read, see above and {out / 'check.json'}")
+        raise UserError(f"{bad:,} images of {args.data} cannot be read, see above and {out / 'check.json'}")

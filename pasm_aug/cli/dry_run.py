@@ -37,6 +37,7 @@ from pasm_aug.cli.finish import finish
 from pasm_aug.cli.fit import check_train, fit
 from pasm_aug.cli.opening import IN_MEMORY, data_options, model_factory, open_model, say
 from pasm_aug.cli.recorded import check_config, config_of
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import same_channels, to_uint8_tensor
 from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
@@ -48,7 +49,7 @@ from pasm_aug.rounds.arms import AUGMENTS, MINED
 from pasm_aug.rounds.stopping import MAX_ROUNDS
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.training.evaluation import evaluate
-from pasm_aug.training.guards import DivergedError, OutOfMemoryError
+from pasm_aug.training.guards import TOLD
 from pasm_aug.training.loading import EpochSampler
 
 EPOCHS = 3  # the first warms up
@@ -228,9 +229,9 @@ def _stage(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        told = isinstance(error, ValueError | OSError | DivergedError | OutOfMemoryError)
+        told = isinstance(error, (UserError, OSError, *TOLD))
         kind = "" if told else f"{type(error).__name__}: "
-        raise ValueError(f"{name}: {kind}{error}") from error
+        raise UserError(f"{name}: {kind}{error}") from error
     say(f"  {name:<60} ok {time.perf_counter() - started:6.1f} s")
 
 

@@ -1,16 +1,20 @@
 """The command line: ``pasm-aug run | train | mine | …``; one command = one parser + one function.
 
-Exit codes: 0 done; 2 the user's mistake, told in one line; 1 a defect of ours, with its traceback; 130 interrupted;
-143 terminated by a scheduler.
+Exit codes: 0 done; 2 the user's mistake, told in one line; 1 a defect of ours, with its traceback in a file; 130
+interrupted; 143 terminated by a scheduler.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from pasm_aug.cli.align import add_align
 from pasm_aug.cli.check import add_check
@@ -18,6 +22,7 @@ from pasm_aug.cli.environment import (
     Terminated,
     deterministic,
     ended_by_sigterm,
+    importable_here,
     output_anywhere,
     recorded,
     warnings_in_one_line,
@@ -30,6 +35,7 @@ from pasm_aug.cli.predict import add_predict
 from pasm_aug.cli.report import add_report
 from pasm_aug.cli.run import add_run
 from pasm_aug.cli.train import add_train
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import path
 
 EXAMPLES = """examples:
@@ -105,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     try:
         args = parse(words)
-    except ValueError as error:
+    except UserError as error:
         return _mistake(error)
     if getattr(args, "device", None) == "auto":
         args.device = None
@@ -113,22 +119,42 @@ def _run(words: Sequence[str]) -> int:
     module = "dry_run" if getattr(args, "dry_run", False) else args.command
     work = getattr(importlib.import_module(f"pasm_aug.cli.{module}"), module)  # loads torch: not for --help
     from pasm_aug.core.processes import process_state
-    from pasm_aug.training.guards import DivergedError, OutOfMemoryError
+    from pasm_aug.training.guards import TOLD
 
     try:
-        with deterministic(getattr(args, "deterministic", False)):
+        with deterministic(getattr(args, "deterministic", False)), importable_here():
             process_state(getattr(args, "device", None))
             recorded(work)(args)
-    except (ValueError, OSError, LookupError, DivergedError, OutOfMemoryError) as error:
-        if isinstance(error, KeyError | IndexError):
-            raise
+    except (UserError, OSError, *TOLD) as error:
         return _mistake(error)
+    except Exception as error:
+        return _defect(error, getattr(args, "out", None))
     return 0
 
 
 def _mistake(error: Exception) -> int:
-    print(f"pasm-aug: error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"pasm-aug: error: {said(error)}", file=sys.stderr)
     return 2
+
+
+def _defect(error: Exception, out: Path | None) -> int:
+    """One line, and the traceback in a file: in the command's own folder, else among the temporary ones."""
+    text = f"{' '.join(['pasm-aug', *sys.argv[1:]])}\n\n{''.join(traceback.format_exception(error))}"
+    folder = str(out) if out is not None and out.is_dir() else None
+    handle, name = tempfile.mkstemp(".txt", "pasm-aug-error-", folder)
+    with open(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+    line = f"{type(error).__name__}: {said(error)}"
+    print(f"pasm-aug: a defect of pasm-aug, please report it with {name}: {line}", file=sys.stderr)
+    return 1
+
+
+def said(error: Exception) -> str:
+    """An error's message in one line; of one in a loader worker the message alone, without the worker's traceback."""
+    lines = str(error).strip().splitlines()
+    if lines and re.match(r"Caught \w+ in \w+ worker process", lines[0]):
+        return re.sub(r"^[\w.]+: ", "", lines[-1].strip())
+    return " ".join(" ".join(lines).split())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pasm_aug.core.errors import UserError
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, as schedulers send it; ends the work in the way Ctrl-C does."""
@@ -139,7 +141,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
     except RuntimeError as error:
         if "deterministic" not in str(error):
             raise
-        raise ValueError(f"--deterministic is not possible with this network: {str(error).split('. ')[0]}") from error
+        raise UserError(f"--deterministic is not possible with this network: {str(error).split('. ')[0]}") from error
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
@@ -152,3 +154,17 @@ def recorded(work: Callable[[argparse.Namespace], None]) -> Callable[[argparse.N
     from torch.distributed.elastic.multiprocessing.errors import record
 
     return record(work)
+
+
+@contextmanager
+def importable_here() -> Iterator[None]:
+    """Within: modules in the working folder can be imported, for ``--model mynet:make``; they hide no installed one."""
+    here = os.getcwd()
+    added = here not in sys.path and "" not in sys.path
+    if added:
+        sys.path.append(here)
+    try:
+        yield
+    finally:
+        if added:
+            sys.path.remove(here)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json
 from pasm_aug.core.image_content import dataset_digest, to_uint8_tensor
 from pasm_aug.core.networks import take_logits
@@ -53,7 +54,7 @@ def data_options(args: argparse.Namespace) -> dict[str, Any]:
     if subset is None:
         return {}
     if args.data != "rafdb":
-        raise ValueError(f"--subset {subset} is a part of --data rafdb, got --data {args.data}")
+        raise UserError(f"--subset {subset} is a part of --data rafdb, got --data {args.data}")
     return {"subset": subset}
 
 
@@ -93,10 +94,10 @@ def about(args: argparse.Namespace, dataset: Any) -> dict[str, Any]:
             logits = [take_logits(part) for part in outputs]
     except Exception as error:
         what = str(error) or f"{type(error).__name__} without a word"
-        raise ValueError(f"model {args.model!r} does not work on {size}: {what}") from error
+        raise UserError(f"model {args.model!r} does not work on {size}: {what}") from error
     if any(part.shape != (2, len(dataset.classes)) for part in logits):
         got = [tuple(part.shape) for part in logits]
-        raise ValueError(f"model {args.model!r} must give logits (2, {len(dataset.classes)}) for 2 {size}, got {got}")
+        raise UserError(f"model {args.model!r} must give logits (2, {len(dataset.classes)}) for 2 {size}, got {got}")
     ours = model.preprocess if isinstance(model.preprocess, Preprocess) else None
     return {
         "architecture": args.model,
@@ -120,7 +121,7 @@ def open_model(folder: Path, classes: Sequence[str], option: str) -> nn.Module:
     model = load_model(folder)
     known = model.info["classes"]  # type: ignore[index]
     if list(known) != list(classes):
-        raise ValueError(
+        raise UserError(
             f"{option} {folder} was trained on the classes {', '.join(known)}; the data have {', '.join(classes)}"
         )
     return model
@@ -136,7 +137,7 @@ def open_any_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     info: dict[str, Any] = model.info  # type: ignore[assignment]
     for name in ("classes", "image_size"):
         if not info.get(name):
-            raise ValueError(f"{folder / 'model.json'} must tell {name!r}, got {', '.join(info)}")
+            raise UserError(f"{folder / 'model.json'} must tell {name!r}, got {', '.join(info)}")
     return model, info
 
 
@@ -144,7 +145,7 @@ def trained_size(folder: Path) -> int:
     """The side of the images that the network in ``folder`` was trained on."""
     size = read_json(folder / "model.json").get("image_size")
     if not size:
-        raise ValueError(f"{folder / 'model.json'} must tell 'image_size', got none")
+        raise UserError(f"{folder / 'model.json'} must tell 'image_size', got none")
     return int(size)
 
 

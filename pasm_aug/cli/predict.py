@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import path
 
 
@@ -39,7 +40,7 @@ def predict(args: argparse.Namespace) -> None:
 
     files = images_of(args.images)
     if args.out and args.images.is_dir() and args.out.resolve().is_relative_to(args.images.resolve()):
-        raise ValueError(f"--out must lie outside of {args.images}, whose images are read, got {args.out}")
+        raise UserError(f"--out must lie outside of {args.images}, whose images are read, got {args.out}")
     model, info = open_any_model(args.checkpoint)
     size, classes = int(info["image_size"]), list(info["classes"])
     device = process_state(args.device).device
@@ -78,4 +79,4 @@ def predict(args: argparse.Namespace) -> None:
             save_image(target, annotated(file, own, classes))
         say(f"→ {args.out}/predictions.csv")
     if not results:
-        raise ValueError(f"no face in {args.images} was classified: {corrupt:,} of {len(files):,} images unreadable")
+        raise UserError(f"no face in {args.images} was classified: {corrupt:,} of {len(files):,} images unreadable")

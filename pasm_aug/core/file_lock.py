@@ -6,6 +6,8 @@ import contextlib
 import os
 from types import TracebackType
 
+from pasm_aug.core.errors import UserError
+
 try:
     import fcntl
 except ImportError:  # a platform without advisory locks: two writers are then the user's affair
@@ -14,7 +16,7 @@ except ImportError:  # a platform without advisory locks: two writers are then t
 _held: dict[str, int] = {}  # POSIX locks do not exclude a second one by the same process
 
 
-class LockedError(ValueError):
+class LockedError(UserError):
     """Another process, or this one, is writing the same file or folder; the message names it and the process."""
 
 

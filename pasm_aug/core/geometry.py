@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from pasm_aug.core.errors import UserError
+
 Box = tuple[int, int, int, int]
 
 
@@ -19,9 +21,9 @@ def patch_box(x: int, y: int, size: int, width: int, height: int) -> Box:
         ValueError: ``size`` < 1, or (x, y) outside the image.
     """
     if size < 1:
-        raise ValueError(f"size must be at least 1 pixel, got {size}")
+        raise UserError(f"size must be at least 1 pixel, got {size}")
     if not (0 <= x < width and 0 <= y < height):
-        raise ValueError(f"position must lie inside the {width}x{height} image, got (x={x}, y={y})")
+        raise UserError(f"position must lie inside the {width}x{height} image, got (x={x}, y={y})")
     box = clipped_box(x, y, size, width, height)
     assert box is not None
     return box

@@ -16,6 +16,8 @@ import torch
 import xxhash
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
+
 AnyImage = PIL.Image.Image | Tensor | np.ndarray
 
 BITS = {torch.uint8: 8, torch.int16: 15}  # of an integer image's full range
@@ -49,10 +51,10 @@ def as_uint8(image: AnyImage) -> np.ndarray:
     """
     array = _from_pil(image) if isinstance(image, PIL.Image.Image) else _from_array(image)
     if array.size == 0:
-        raise ValueError(f"image must not be empty, got shape {tuple(array.shape)}")
+        raise UserError(f"image must not be empty, got shape {tuple(array.shape)}")
     channels = array.shape[0]
     if channels not in (1, 2, 3, 4):
-        raise ValueError(f"image must have 1 to 4 channels, got shape {tuple(array.shape)}")
+        raise UserError(f"image must have 1 to 4 channels, got shape {tuple(array.shape)}")
     return np.ascontiguousarray(array[:-1] if channels in (2, 4) else array)
 
 
@@ -137,7 +139,7 @@ def _from_array(image: Tensor | np.ndarray) -> np.ndarray:
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3:
-        raise ValueError(f"image must have shape (C, H, W), got {tuple(array.shape)}")
+        raise UserError(f"image must have shape (C, H, W), got {tuple(array.shape)}")
     return array
 
 
@@ -161,7 +163,7 @@ def _check_range(scaled: np.ndarray) -> None:
     outside = np.count_nonzero((scaled < -255 * OVERSHOOT) | (scaled > 255 * (1 + OVERSHOOT)))
     if outside > max(_ODD, scaled.size // 20):
         low, high = float(np.nanmin(scaled)) / 255, float(np.nanmax(scaled)) / 255
-        raise ValueError(
+        raise UserError(
             f"image must be floating in [0, 1], got values in {low:.3g}…{high:.3g}: behind a Normalize give mean= and "
             "std=; mine before it; divide 0…255 by 255"
         )

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pasm_aug.core.errors import UserError
+
 ENCODED = "__encoded__."  # before the name of what is no plain tensor, in a file of tensors
 _WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 
@@ -39,7 +41,7 @@ def take_logits(outputs: Any) -> Tensor:
         elif isinstance(outputs, tuple | list) and outputs:
             found = outputs[0]
     if not isinstance(found, Tensor) or found.ndim != 2:
-        raise ValueError(
+        raise UserError(
             "model must return logits (B, classes), a tensor, or hold them as .logits, ['logits'] or the first of a "
             f"tuple; got {_kind(outputs)}: wrap it in a module whose forward returns them"
         )
@@ -120,7 +122,7 @@ def _encoded(name: str, value: Any) -> Tensor:
         torch.save(value, data)
         _decoded(tensor := torch.frombuffer(bytearray(data.getvalue()), dtype=torch.uint8))
     except Exception as error:  # whatever pickling, or reading it back without running code, trips over
-        raise ValueError(
+        raise UserError(
             f"the network's state_dict() holds {name!r}, a {type(value).__name__}, which cannot be written down "
             "without code: get_extra_state() may return numbers, strings, tensors, and lists, tuples and dicts of them"
         ) from error

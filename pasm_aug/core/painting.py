@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.geometry import Box
 
 _HUGE = 1 << 22  # bytes from which on numpy requests huge pages
@@ -155,4 +156,4 @@ def _like(plain: Tensor, image: Tensor) -> Tensor:
 
 def _check_channels(values: int, channels: int) -> None:
     if values not in (1, channels):
-        raise ValueError(f"value must hold 1 or {channels} numbers (the image's channels), got {values}")
+        raise UserError(f"value must hold 1 or {channels} numbers (the image's channels), got {values}")

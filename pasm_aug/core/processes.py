@@ -8,6 +8,8 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 
+from pasm_aug.core.errors import UserError
+
 # How long a process waits for the others. They may search or write for hours; who dies ends all of them anyway.
 PATIENCE = timedelta(days=2)
 
@@ -22,7 +24,7 @@ def process_state(device: str | None = None) -> PartialState:
     """
     state = PartialState(cpu=_on_cpu(device), timeout=PATIENCE)
     if device is not None and state.device.type != device:
-        raise ValueError(f"device {device!r} was requested, but this process already computes on {state.device}")
+        raise UserError(f"device {device!r} was requested, but this process already computes on {state.device}")
     return state
 
 
@@ -40,7 +42,7 @@ def make_accelerator(device: str | None = None, precision: str = "no") -> Accele
 
 def _on_cpu(device: str | None) -> bool:
     if device not in (None, "cpu", "cuda"):
-        raise ValueError(f"device must be None, 'cpu' or 'cuda', got {device!r}")
+        raise UserError(f"device must be None, 'cpu' or 'cuda', got {device!r}")
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device 'cuda' was requested, but torch sees no CUDA device")
+        raise UserError("device 'cuda' was requested, but torch sees no CUDA device")
     return device == "cpu" or not torch.cuda.is_available()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pasm_aug.core.errors import UserError
+
 
 def differences(recorded: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
     """``"lr was 0.1, now 0.01"`` for every option that differs; what is not recorded is not compared.
@@ -29,4 +31,4 @@ def refuse(recorded: Mapping[str, Any], options: Mapping[str, Any], message: str
         message: of the error, with ``{differing}`` where the differences go.
     """
     if differing := differences(recorded, options):
-        raise ValueError(message.format(differing="; ".join(differing)))
+        raise UserError(message.format(differing="; ".join(differing)))

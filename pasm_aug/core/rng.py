@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import operator
 
+from pasm_aug.core.errors import UserError
+
 MASK32 = 0xFFFFFFFF
 CANDIDATE_BITS = 20  # of a counter's last word: the candidate; the 12 bits above it number the candidate's blocks
 MAX_CANDIDATES = 1 << CANDIDATE_BITS
@@ -41,7 +43,7 @@ def words(value: int) -> tuple[int, int]:
     """
     value = operator.index(value)
     if not -(1 << 63) <= value < 1 << 64:
-        raise ValueError(f"a seed or key must fit into 64 bits, got {value}")
+        raise UserError(f"a seed or key must fit into 64 bits, got {value}")
     return value & MASK32, (value >> 32) & MASK32
 
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json
 from pasm_aug.core.networks import from_tensors
 
@@ -32,7 +33,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         (own.keys() ^ state.keys()) | {k for k in own.keys() & state.keys() if not _fits(own[k], state[k])}
     )
     if differing:
-        raise ValueError(
+        raise UserError(
             f"{_weights_file(path)} does not fit the {type(model).__name__}: {len(differing)} tensors differ in name "
             f"or shape (first: {differing[:3]})"
         )
@@ -77,7 +78,7 @@ def start_from(model: nn.Module, path: Path) -> Fit:
     share = sum(sizes.get(name, 0) for name in taken) / max(1, sum(sizes.values()))
     fit = Fit(len(taken), len(own), share, tuple(name for name in own if name not in taken))
     if share < LEAST_FIT:
-        raise ValueError(
+        raise UserError(
             f"{_weights_file(path)} does not fit the {type(model).__name__}: {fit.tensors} of its {fit.of} tensors, "
             f"{share:.1%} of its parameters, have the same name and shape there, at least {LEAST_FIT:.0%} must "
             f"(the file holds {', '.join(list(state)[:3])}, …; the network {', '.join(list(own)[:3])}, …)"
@@ -112,25 +113,25 @@ def read_weights(path: Path) -> dict[str, Any]:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise ValueError(f"weights {str(path)!r} cannot be read: {error.strerror}") from error
+        raise UserError(f"weights {str(path)!r} cannot be read: {error.strerror}") from error
     if path.is_dir() and (path / "model.json").exists():
         wanted = read_json(path / "model.json").get("sha256")
         if wanted and wanted != hashlib.sha256(data).hexdigest():
-            raise ValueError(f"{file} is damaged: its sha256 is not the one in model.json")
+            raise UserError(f"{file} is damaged: its sha256 is not the one in model.json")
     try:
         plain = file.suffix == ".safetensors"
         state: Any = load(data) if plain else torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{file} holds no readable weights: {error}") from error
+        raise UserError(f"{file} holds no readable weights: {error}") from error
     except Exception as error:  # torch's UnpicklingError for anything but plain tensors
-        raise ValueError(
+        raise UserError(
             f"{file} is not a plain file of tensors (it is never unpickled): {type(error).__name__}"
         ) from error
     for key in CONTAINERS:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{file} holds no tensors by name, got a {type(state).__name__}")
+        raise UserError(f"{file} holds no tensors by name, got a {type(state).__name__}")
     return from_tensors(state) if plain else dict(state)
 
 

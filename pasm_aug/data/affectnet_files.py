@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.files import list_folders, list_images, visible
 from pasm_aug.data.folder import find_split_folders
 from pasm_aug.data.listed import check_files, check_stems, numbered_folders
@@ -65,9 +66,9 @@ def _annotation(path: Path, content: bytes) -> int:
         array = np.load(io.BytesIO(content), allow_pickle=False)
         number = float(array.item())
     except (ValueError, TypeError, AttributeError, EOFError, OSError) as error:
-        raise ValueError(f"{path} must hold one label: {error}") from None
+        raise UserError(f"{path} must hold one label: {error}") from None
     if number not in range(len(CLASSES) + len(NO_EMOTION)):
-        raise ValueError(f"{path}: label must be a whole number in 0 .. 10, got {array.item()!r}")
+        raise UserError(f"{path}: label must be a whole number in 0 .. 10, got {array.item()!r}")
     return int(number)
 
 
@@ -88,7 +89,7 @@ def read_manifest(root: Path, official: str) -> Found | None:
             raise place.error(f"the image {name!r} stands already in line {names[name]}")
         labels.append(place.integer(row["expression"], "expression", 0, len(CLASSES) + len(NO_EMOTION) - 1))
     if not labels:
-        raise ValueError(f"{manifest} lists no image")
+        raise UserError(f"{manifest} lists no image")
     bases = [root / folder for folder in _IMAGE_FOLDERS]
     base = next((base for base in bases if (base / next(iter(names))).is_file()), bases[0])
     return [base / name for name in names], np.array(labels, dtype=np.int64), manifest

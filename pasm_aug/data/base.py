@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
+from pasm_aug.core.errors import UserError
+
 EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "contempt")
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -140,7 +142,7 @@ class ExpressionSubset(ExpressionDataset):
 
 def check_split(split: str, allowed: Sequence[str] = SPLITS) -> None:
     if split not in allowed:
-        raise ValueError(f"split must be one of {', '.join(allowed)}, got {split!r}")
+        raise UserError(f"split must be one of {', '.join(allowed)}, got {split!r}")
 
 
 def stratified_sample(labels: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
@@ -159,7 +161,7 @@ def stratified_sample(labels: np.ndarray, count: int, *, seed: int = 0) -> np.nd
     """
     labels = np.asarray(labels)
     if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}")
+        raise UserError(f"count must be at least 1, got {count}")
     rng = np.random.default_rng(seed)
     order = np.empty(len(labels))
     for label in np.unique(labels):
@@ -196,12 +198,12 @@ def stratified_split(
     labels = np.asarray(labels)
     shares = np.asarray(fractions, dtype=np.float64)
     if len(shares) == 0 or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
-        raise ValueError(f"fractions must be positive and sum to 1, got {tuple(fractions)}")
+        raise UserError(f"fractions must be positive and sum to 1, got {tuple(fractions)}")
     members: dict[Hashable, list[int]] = {}
     for index, name in enumerate(range(len(labels)) if groups is None else groups):
         members.setdefault(name, []).append(index)
     if groups is not None and len(groups) != len(labels):
-        raise ValueError(f"groups must name every item: got {len(groups)} names for {len(labels)} items")
+        raise UserError(f"groups must name every item: got {len(groups)} names for {len(labels)} items")
     strata: dict[int, list[list[int]]] = {label: [] for label in range(len(classes or ()))}
     for group in members.values():
         strata.setdefault(int(labels[group[0]]), []).append(group)
@@ -210,7 +212,7 @@ def stratified_split(
     for label, stratum in sorted(strata.items()):
         if len(stratum) < len(shares):
             name = classes[label] if classes is not None and label < len(classes) else label
-            raise ValueError(
+            raise UserError(
                 f"class {name!r} must have at least {len(shares)} different images for as many parts, "
                 f"got {len(stratum)}"
             )

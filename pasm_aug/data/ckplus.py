@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.base import SPLITS, Split, Transform, check_split
 from pasm_aug.data.ckplus_files import CLASSES, FRAMES, Frames, read_folders, read_sequences
 from pasm_aug.data.grouped_split import joined, numbered, split_groups
@@ -66,9 +67,9 @@ class CKPlus(ListedImages):
     ) -> None:
         check_split(split, (*SPLITS, "all"))
         if frames not in FRAMES:
-            raise ValueError(f"frames must be one of {', '.join(FRAMES)}, got {frames!r}")
+            raise UserError(f"frames must be one of {', '.join(FRAMES)}, got {frames!r}")
         if fold is not None and fold not in range(FOLDS):
-            raise ValueError(f"fold must lie in 0 .. {FOLDS - 1}, got {fold}")
+            raise UserError(f"fold must lie in 0 .. {FOLDS - 1}, got {fold}")
         found = read_sequences(Path(root).expanduser(), frames) or read_folders(Path(root).expanduser())
         if found is None:
             raise FileNotFoundError(
@@ -109,7 +110,7 @@ def _draw(
     else:
         rest = 1 - val_fraction - test_fraction
         if not (0 < val_fraction < 1 and 0 < test_fraction < 1 and rest > 0):
-            raise ValueError(
+            raise UserError(
                 f"val_fraction and test_fraction must be positive and sum to less than 1, got {val_fraction} and "
                 f"{test_fraction}"
             )

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.files import list_folders, list_images, visible
 from pasm_aug.data.listed import numbered_folders, warn_of_count
 from pasm_aug.data.tables import read_lines
@@ -54,12 +55,12 @@ def read_sequences(root: Path, frames: Frames) -> Found | None:
             raise FileNotFoundError(f"{folder} has a label for the image {peak}, which is missing")
         first = 1 if frames == "paper" else 0
         if len(frame_files) < LAST + first:
-            raise ValueError(f"{folder} must have at least {LAST + first} images, got {len(frame_files)}")
+            raise UserError(f"{folder} must have at least {LAST + first} images, got {len(frame_files)}")
         paths += frame_files[:first] + frame_files[-LAST:]
         labels += [0] * first + [label] * LAST
         persons += [name.parts[0]] * (first + LAST)
     if not paths:
-        raise ValueError(f"{images} has no sequence with a label in {emotions}")
+        raise UserError(f"{images} has no sequence with a label in {emotions}")
     warn_of_count("CK+", "sequences with a label", labelled, PUBLISHED_SEQUENCES)
     left_out = {"sequences without a label": unlabelled}
     return paths, np.array(labels, dtype=np.int64), np.array(persons), left_out, frames == "paper"
@@ -74,7 +75,7 @@ def read_folders(root: Path) -> Found | None:
             for path in paths:
                 name = re.match(r"(S\d+)_\d+_\d+", path.name)
                 if name is None:
-                    raise ValueError(f"{path} must be named like S010_004_00000017.png, which begins with the person")
+                    raise UserError(f"{path} must be named like S010_004_00000017.png, which begins with the person")
                 persons.append(name[1])
             warn_of_count("CK+48", "images", len(paths), PUBLISHED_48)
             return paths, labels, np.array(persons), {}, bool((labels == 0).any())
@@ -98,10 +99,10 @@ def _emotion(folder: Path) -> tuple[int, str] | None:
     if not files:
         return None
     if len(files) > 1:
-        raise ValueError(f"{folder} must hold one label, got {files[0].name} and {files[1].name}")
+        raise UserError(f"{folder} must hold one label, got {files[0].name} and {files[1].name}")
     lines = list(read_lines(files[0]))
     if len(lines) != 1:
-        raise ValueError(f"{files[0]} must hold one number, got {len(lines)} lines")
+        raise UserError(f"{files[0]} must hold one number, got {len(lines)} lines")
     place, text = lines[0]
     try:
         number = float(text)

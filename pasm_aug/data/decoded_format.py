@@ -19,6 +19,7 @@ import numpy as np
 import xxhash
 from numpy.lib.format import open_memmap
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json
 
 FORMAT = "pasm_aug decoded images"
@@ -26,7 +27,7 @@ VERSION = 2
 _CHUNK = 1 << 22  # bytes read at once to compute the checksum
 
 
-class DecodedError(ValueError):
+class DecodedError(UserError):
     """Decoded files that are truncated, damaged, foreign or of other images; the message names file and reason."""
 
 
@@ -78,7 +79,7 @@ def write_content(
         checksum.update(file.read(pixels.offset))
     for index, (image, label) in enumerate(items):
         if image.shape[1:] != shape[2:]:
-            raise ValueError(
+            raise UserError(
                 f"dataset must have images of one size, resized by its transform: image {index} is "
                 f"{image.shape[1]} high and {image.shape[2]} wide, the first one {shape[2]} and {shape[3]}"
             )

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock, LockedError
 from pasm_aug.core.image_content import dataset_digest, to_uint8_tensor
 from pasm_aug.data.decoded_format import VERSION, DecodedError, open_content, sidecar, write_content
@@ -114,9 +115,9 @@ def decoded(
         OSError: If no space is left, or an image's file is gone.
     """
     if not re.fullmatch(r"\w[\w .+-]*", name):
-        raise ValueError(f"name must begin a file's name, got {name!r}")
+        raise UserError(f"name must begin a file's name, got {name!r}")
     if len(dataset) == 0:  # type: ignore[arg-type]
-        raise ValueError("dataset must hold at least one image, got none")
+        raise UserError("dataset must hold at least one image, got none")
     fingerprint = fingerprint_of(dataset)
     path = Path(folder).absolute() / f"{name}-{fingerprint}.npy"
     if not _is_whole(path):
@@ -210,7 +211,7 @@ def _write(dataset: Any, path: Path, fingerprint: str, name: str, workers: int, 
 
 def _check_unchanged(same: bool) -> None:
     if not same:
-        raise ValueError(
+        raise UserError(
             "dataset's items differ from one reading to the next: pass it without its random transforms, and leave "
             "its files alone meanwhile"
         )

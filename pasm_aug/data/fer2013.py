@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.base import ExpressionDataset, Split, Transform, canonical_name, check_split
 from pasm_aug.data.fer2013_csv import USAGES, read_header, read_rows
 from pasm_aug.data.files import content_groups, list_folders, read_image
@@ -134,7 +135,7 @@ def _load_folders(folders: dict[str, Path], split: str, seed: int) -> _Loaded:
     for path in list_folders(folders[own]):
         number, name = re.match(r"\d*", path.name), canonical_name(path.name)
         if number and number[0] and name in CLASSES and int(number[0]) != CLASSES.index(name):
-            raise ValueError(f"folder {path} must be numbered {CLASSES.index(name)}, FER2013's label of {name}")
+            raise UserError(f"folder {path} must be numbered {CLASSES.index(name)}, FER2013's label of {name}")
     if all(path.name.isdecimal() for path in list_folders(folders[own])):
         paths, labels = numbered_folders(folders[own], CLASSES)
     else:
@@ -150,7 +151,7 @@ def _check_classes(labels: np.ndarray) -> tuple[str, ...]:
     """All class names; raises if the training images lack one."""
     missing = [name for label, name in enumerate(CLASSES) if not (labels == label).any()]
     if missing:
-        raise ValueError(f"FER2013 has seven classes, but there is no training image of {', '.join(missing)}")
+        raise UserError(f"FER2013 has seven classes, but there is no training image of {', '.join(missing)}")
     return CLASSES
 
 

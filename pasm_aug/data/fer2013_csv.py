@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
+
 SIDE = 48  # pixels
 USAGES = ("Training", "PublicTest", "PrivateTest")
 
@@ -25,7 +27,7 @@ def read_header(path: Path) -> dict[str, int]:
     names = [_cell(cell).decode("utf-8", "replace").lower() for cell in header.split(b",")]
     columns = {name: place for place, name in enumerate(names)}
     if "pixels" not in columns:
-        raise ValueError(f"{path}, line 1: column 'pixels' is missing, got {', '.join(names)}")
+        raise UserError(f"{path}, line 1: column 'pixels' is missing, got {', '.join(names)}")
     return columns
 
 
@@ -43,7 +45,7 @@ def read_rows(path: Path, usage: str | None = None) -> tuple[Tensor, np.ndarray]
             hint = (
                 " (Kaggle's test.csv has no labels; use fer2013.csv or icml_face_data.csv)" if name == "emotion" else ""
             )
-            raise ValueError(f"{path}, line 1: column {name!r} is missing, got {', '.join(columns)}{hint}")
+            raise UserError(f"{path}, line 1: column {name!r} is missing, got {', '.join(columns)}{hint}")
     pixels, labels = bytearray(), []
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # how older numpy reports text that is no number
@@ -54,15 +56,15 @@ def read_rows(path: Path, usage: str | None = None) -> tuple[Tensor, np.ndarray]
             try:
                 cells = line.split(b",")
                 if len(cells) != len(columns):
-                    raise ValueError(f"expected {len(columns)} columns, got {len(cells)}")
+                    raise UserError(f"expected {len(columns)} columns, got {len(cells)}")
                 if usage and _usage(cells[columns["usage"]]) != usage:
                     continue
                 labels.append(_label(cells[columns["emotion"]]))
                 pixels += _pixels(cells[columns["pixels"]])
             except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from None
+                raise UserError(f"{path}, line {number}: {error}") from None
     if not labels:
-        raise ValueError(f"{path} has no rows{f' with Usage {usage}' if usage else ''}")
+        raise UserError(f"{path} has no rows{f' with Usage {usage}' if usage else ''}")
     return torch.frombuffer(pixels, dtype=torch.uint8).view(-1, SIDE, SIDE), np.array(labels, dtype=np.int64)
 
 
@@ -73,14 +75,14 @@ def _cell(cell: bytes) -> bytes:
 def _usage(cell: bytes) -> str:
     usage = _cell(cell).decode("utf-8", "replace")
     if usage not in USAGES:
-        raise ValueError(f"Usage must be one of {', '.join(USAGES)}, got {usage!r}")
+        raise UserError(f"Usage must be one of {', '.join(USAGES)}, got {usage!r}")
     return usage
 
 
 def _label(cell: bytes) -> int:
     text = _cell(cell)
     if not text.isdigit() or int(text) > 6:
-        raise ValueError(f"emotion must be an integer in 0 .. 6, got {text.decode('utf-8', 'replace')!r}")
+        raise UserError(f"emotion must be an integer in 0 .. 6, got {text.decode('utf-8', 'replace')!r}")
     return int(text)
 
 
@@ -88,9 +90,9 @@ def _pixels(cell: bytes) -> bytes:
     try:
         values = np.fromstring(_cell(cell), dtype=np.int64, sep=" ")
     except (ValueError, DeprecationWarning):
-        raise ValueError(f"pixels must be integers separated by blanks, got {cell[:40]!r}…") from None
+        raise UserError(f"pixels must be integers separated by blanks, got {cell[:40]!r}…") from None
     if len(values) != SIDE * SIDE:
-        raise ValueError(f"pixels must hold {SIDE * SIDE} numbers ({SIDE}x{SIDE}), got {len(values)}")
+        raise UserError(f"pixels must hold {SIDE * SIDE} numbers ({SIDE}x{SIDE}), got {len(values)}")
     if values.min() < 0 or values.max() > 255:
-        raise ValueError(f"pixels must lie in 0 .. 255, got {values.min()} .. {values.max()}")
+        raise UserError(f"pixels must lie in 0 .. 255, got {values.min()} .. {values.max()}")
     return values.astype(np.uint8).tobytes()

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.base import ExpressionDataset, Split, Transform, check_split
 from pasm_aug.data.fer2013_csv import USAGES, read_rows
 from pasm_aug.data.ferplus_votes import CLASSES, LEFT_OUT, POLICIES, Policy, decide, read_label_csv, read_new_csv
@@ -68,7 +69,7 @@ class FERPlus(ExpressionDataset):
     ) -> None:
         check_split(split)
         if policy not in POLICIES:
-            raise ValueError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")
+            raise UserError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")
         names, votes, pixels, paths = _load(Path(root).expanduser(), split)
         named = np.array([bool(name) for name in names], dtype=bool)
         labels = decide(votes, policy)
@@ -122,10 +123,10 @@ def _load(root: Path, split: str) -> tuple[list[str], np.ndarray, Tensor | None,
 def _pixels(path: Path, new: Path, votes: np.ndarray, usage: str) -> Tensor:
     pixels, old_labels = read_rows(path, usage)
     if len(pixels) != len(votes):
-        raise ValueError(f"{path} and {new} must go row by row: {len(pixels):,} and {len(votes):,} rows of {usage}")
+        raise UserError(f"{path} and {new} must go row by row: {len(pixels):,} and {len(votes):,} rows of {usage}")
     agreement = (_OF_FER2013[old_labels] == votes[:, : len(CLASSES)].argmax(1)).mean()
     if len(votes) >= _ENOUGH and agreement < _AGREEMENT:
-        raise ValueError(
+        raise UserError(
             f"{path} and {new} must go row by row, but their labels agree in only {agreement:.0%} of {usage}: "
             "one of them is in another order"
         )

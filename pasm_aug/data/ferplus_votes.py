@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.tables import Place, read_cells, read_table
 
 CLASSES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
@@ -35,7 +36,7 @@ def decide(votes: np.ndarray, policy: Policy) -> np.ndarray:
         votes = votes[:, : len(CLASSES)]
         decided = votes.any(1)
     else:
-        raise ValueError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")
+        raise UserError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")
     labels = votes.argmax(1)
     return np.where(decided & (labels < len(CLASSES)), labels, LEFT_OUT).astype(np.int64)
 

@@ -13,6 +13,8 @@ import numpy as np
 import xxhash
 from PIL import Image, ImageOps
 
+from pasm_aug.core.errors import UserError
+
 # Formats that Pillow registers but cannot decode by itself, or that hold other things than an image.
 _NO_IMAGES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"})
 
@@ -23,7 +25,7 @@ _BESIDE = frozenset(
 )
 
 
-class ImageError(ValueError):
+class ImageError(UserError):
     """A file that should be an image cannot be read as one; the message names it."""
 
 
@@ -110,7 +112,7 @@ def as_seen(image: Image.Image) -> Image.Image:
     mode = image.mode
     image = ImageOps.exif_transpose(image)
     if mode == "F":
-        raise ValueError("its pixels are floating-point numbers of unknown range; bring it to 0…255 first")
+        raise UserError("its pixels are floating-point numbers of unknown range; bring it to 0…255 first")
     if mode == "I" or mode.startswith("I;16"):  # some versions of Pillow read 16-bit files as "I"
         levels = np.asarray(image).astype(np.int64).clip(0, 65535)
         image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))

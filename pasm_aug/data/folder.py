@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.base import (
     EXPRESSIONS,
     SPLITS,
@@ -120,10 +121,10 @@ def class_folders(folder: Path) -> dict[str, Path]:
     for path in list_folders(folder):
         name = canonical_name(path.name)
         if name in found:
-            raise ValueError(f"{folder} has two folders for class {name!r}: {found[name].name} and {path.name}")
+            raise UserError(f"{folder} has two folders for class {name!r}: {found[name].name} and {path.name}")
         found[name] = path
     if len(found) < 2:
-        raise ValueError(f"{folder} must hold a folder for each of two or more classes, got {list(found) or 'none'}")
+        raise UserError(f"{folder} must hold a folder for each of two or more classes, got {list(found) or 'none'}")
     known = [name for name in EXPRESSIONS if name in found]
     return {name: found[name] for name in known + sorted(set(found) - set(known))}
 
@@ -134,10 +135,10 @@ def collect(folder: Path, classes: Sequence[str]) -> tuple[list[Path], np.ndarra
     labels: list[int] = []
     for name, path in sorted(class_folders(folder).items(), key=lambda item: item[1]):
         if name not in classes:
-            raise ValueError(f"class {name!r} of {path} is none of the known ones: {', '.join(classes)}")
+            raise UserError(f"class {name!r} of {path} is none of the known ones: {', '.join(classes)}")
         images = find_images(path).images
         if not images:
-            raise ValueError(
+            raise UserError(
                 f"class {name!r} is empty: {path} has no file ending in {', '.join(sorted(image_extensions()))}"
             )
         paths += images
@@ -157,9 +158,9 @@ def draw_split(
     """Indices of one split: ``fractions`` go to the splits they name, the rest to train; groups stay together."""
     for name, fraction in fractions.items():
         if not 0 < fraction < 1:
-            raise ValueError(f"{name}_fraction must lie in (0, 1), got {fraction}")
+            raise UserError(f"{name}_fraction must lie in (0, 1), got {fraction}")
     rest = 1 - sum(fractions.values())
     if rest <= 0:
-        raise ValueError(f"val_fraction + test_fraction must be less than 1, got {1 - rest:g}")
+        raise UserError(f"val_fraction + test_fraction must be less than 1, got {1 - rest:g}")
     parts = stratified_split(labels, [rest, *fractions.values()], seed=seed, groups=groups, classes=classes)
     return dict(zip(["train", *fractions], parts, strict=True))[split]

@@ -7,6 +7,8 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
+
 Groups = Sequence[Hashable] | np.ndarray
 
 
@@ -39,13 +41,13 @@ def split_groups(
     """
     shares = np.asarray(fractions, dtype=np.float64)
     if len(shares) == 0 or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
-        raise ValueError(f"fractions must be positive and sum to 1, got {tuple(fractions)}")
+        raise UserError(f"fractions must be positive and sum to 1, got {tuple(fractions)}")
     kinds, label_of = np.unique(labels, return_inverse=True)
     group_of = numbered(groups)
     counts = np.zeros((group_of.max(initial=-1) + 1, len(kinds)), dtype=np.int64)
     np.add.at(counts, (group_of, label_of), 1)
     if len(counts) < len(shares):
-        raise ValueError(f"{len(shares)} parts need as many different persons or images, got {len(counts)}")
+        raise UserError(f"{len(shares)} parts need as many different persons or images, got {len(counts)}")
     part_of = _deal(counts, shares, np.random.default_rng(seed))
     parts = [np.flatnonzero(part_of[group_of] == part) for part in range(len(shares))]
     for number, part in enumerate(parts):

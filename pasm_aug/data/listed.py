@@ -11,6 +11,7 @@ import numpy as np
 import xxhash
 from PIL import Image
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.base import ExpressionDataset, Transform, canonical_name
 from pasm_aug.data.files import content_groups, list_folders, list_images, read_image
 
@@ -60,7 +61,7 @@ def check_classes(labels: np.ndarray, classes: Sequence[str], name: str) -> None
     """Raises ValueError if a class has no image to train on."""
     missing = [classes[label] for label in sorted(set(range(len(classes))) - set(np.unique(labels).tolist()))]
     if missing:
-        raise ValueError(f"{name} has {len(classes)} classes, but there is no training image of {', '.join(missing)}")
+        raise UserError(f"{name} has {len(classes)} classes, but there is no training image of {', '.join(missing)}")
 
 
 def warn_of_count(name: str, what: str, count: int, *published: int) -> None:
@@ -102,16 +103,16 @@ def numbered_folders(folder: Path, classes: Sequence[str], first: int = 0) -> tu
             label = classes.index(name)
         elif not path.name.isdecimal() or not 0 <= label < len(classes):
             named = ", ".join(f"{first + label} {name}" for label, name in enumerate(classes))
-            raise ValueError(f"folder {path} is none of the classes: {named}")
+            raise UserError(f"folder {path} is none of the classes: {named}")
         if label in by_label:
-            raise ValueError(f"{folder} has two folders for class {classes[label]!r}: {by_label[label]} and {path}")
+            raise UserError(f"{folder} has two folders for class {classes[label]!r}: {by_label[label]} and {path}")
         by_label[label] = path
     paths: list[Path] = []
     labels: list[int] = []
     for label, path in sorted(by_label.items()):
         images = list_images(path)
         if not images:
-            raise ValueError(f"class {classes[label]!r} is empty: {path} has no image")
+            raise UserError(f"class {classes[label]!r} is empty: {path} has no image")
         paths += images
         labels += [label] * len(images)
     _check_twins(paths)
@@ -137,5 +138,5 @@ def check_stems(paths: Sequence[Path]) -> None:
     seen: dict[str, Path] = {}
     for path in paths:
         if path.stem in seen:
-            raise ValueError(f"the image {path.stem!r} stands there twice: {seen[path.stem]} and {path}")
+            raise UserError(f"the image {path.stem!r} stands there twice: {seen[path.stem]} and {path}")
         seen[path.stem] = path

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.base import EXPRESSIONS, SPLITS, Split, Transform, canonical_name, check_split
 from pasm_aug.data.grouped_split import joined, numbered, split_groups
 from pasm_aug.data.listed import ListedImages, check_files, look_alikes
@@ -72,7 +73,7 @@ class Manifest(ListedImages):
         path = _find(Path(root).expanduser())
         rows = list(read_table(path, ("path", "label")))
         if not rows:
-            raise ValueError(f"{path} lists no image")
+            raise UserError(f"{path} lists no image")
         paths = _paths(path, rows)
         names, labels = _labels(rows, classes)
         persons = np.array([row.get("person", "") for _, row in rows])
@@ -164,10 +165,10 @@ def _draw(
         return np.arange(len(chosen))
     for name, fraction in drawn.items():
         if not 0 < fraction < 1:
-            raise ValueError(f"{name}_fraction must lie in (0, 1), got {fraction}")
+            raise UserError(f"{name}_fraction must lie in (0, 1), got {fraction}")
     rest = 1 - sum(drawn.values())
     if rest <= 0:
-        raise ValueError(f"val_fraction + test_fraction must be less than 1, got {1 - rest:g}")
+        raise UserError(f"val_fraction + test_fraction must be less than 1, got {1 - rest:g}")
     people = [persons[index] or int(index) for index in chosen]
     groups = joined(numbered(people), look_alikes([paths[index] for index in chosen]))
     parts = split_groups(labels[chosen], groups, [rest, *drawn.values()], seed=seed, classes=classes)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import AnyImage, as_uint8
 from pasm_aug.data.base import Labelled
 
@@ -33,7 +34,7 @@ class MappedLabels(Dataset[tuple[Any, int]]):
     def __init__(self, dataset: Labelled, classes: Sequence[str], *, channels: int | None = None) -> None:
         shared = {name: list(classes).index(name) for name in dataset.classes if name in classes}
         if not shared:
-            raise ValueError(
+            raise UserError(
                 f"the network knows {', '.join(classes)}, the data have {', '.join(dataset.classes)}: nothing in common"
             )
         to_network = np.array([shared.get(name, -1) for name in dataset.classes])
@@ -44,7 +45,7 @@ class MappedLabels(Dataset[tuple[Any, int]]):
         counts = np.bincount(np.asarray(dataset.labels)[labels < 0], minlength=len(dataset.classes)).tolist()
         self.dropped = {name: count for name, count in zip(dataset.classes, counts, strict=True) if count}
         if not len(self.indices):
-            raise ValueError(f"none of the {len(labels):,} images is of a class that the network knows")
+            raise UserError(f"none of the {len(labels):,} images is of a class that the network knows")
 
     def __len__(self) -> int:
         return len(self.indices)

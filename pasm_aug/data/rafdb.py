@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data import rafdb_subsets
 from pasm_aug.data.base import Split, Transform, check_split
 from pasm_aug.data.folder import draw_split
@@ -74,9 +75,9 @@ class RAFDB(ListedImages):
     ) -> None:
         check_split(split)
         if subset is not None and split != "test":
-            raise ValueError(f"subset {subset!r} is a part of split='test', got split={split!r}")
+            raise UserError(f"subset {subset!r} is a part of split='test', got split={split!r}")
         if subset is None and subset_list is not None:
-            raise ValueError("subset_list needs to know which subset it lists: " + ", ".join(rafdb_subsets.LIST_NAMES))
+            raise UserError("subset_list needs to know which subset it lists: " + ", ".join(rafdb_subsets.LIST_NAMES))
         official = "test" if split == "test" else "train"
         base, source, paths, labels = _load(Path(root).expanduser(), official, aligned)
         warn_of_count("RAF-DB", f"official {official} split", len(paths), PUBLISHED[official])
@@ -135,7 +136,7 @@ def _read_list(path: Path, official: str) -> tuple[list[str], np.ndarray]:
         if name.startswith(official):
             found[name] = label
     if not found:
-        raise ValueError(f"{path} lists no image of the {official} split")
+        raise UserError(f"{path} lists no image of the {official} split")
     return list(found), np.array(list(found.values()), dtype=np.int64)
 
 

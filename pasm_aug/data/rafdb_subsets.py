@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.tables import Place, read_lines
 
 Subset = Literal["occlusion", "pose30", "pose45"]
@@ -29,7 +30,7 @@ def stem(name: str) -> str:
 def find_list(subset: Subset, folders: Sequence[Path]) -> Path:
     """The list of a subset, in the first of ``folders`` that has it."""
     if subset not in LIST_NAMES:
-        raise ValueError(f"subset must be one of {', '.join(LIST_NAMES)}, got {subset!r}")
+        raise UserError(f"subset must be one of {', '.join(LIST_NAMES)}, got {subset!r}")
     for folder in folders:
         for name in LIST_NAMES[subset]:
             if (folder / name).is_file():

@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.affectnet import AffectNet
 from pasm_aug.data.base import ExpressionDataset, Split, Transform
 from pasm_aug.data.ckplus import CKPlus
@@ -35,7 +36,7 @@ def _on_disk(
     **options: Any,
 ) -> ExpressionDataset:
     if root is None:
-        raise ValueError(f"root must name the folder of the data set {name!r}, got None")
+        raise UserError(f"root must name the folder of the data set {name!r}, got None")
     if size is not None:
         transform = partial(_resized, size=size, then=transform)
     return dataset(root, split, transform=transform, **options)
@@ -85,10 +86,10 @@ def open_dataset(
         ValueError: If the name is unknown, the root missing, or size or limit below 1.
     """
     if name not in DATASETS:
-        raise ValueError(f"name must be one of {', '.join(DATASETS)}, got {name!r}")
+        raise UserError(f"name must be one of {', '.join(DATASETS)}, got {name!r}")
     for argument, number in (("size", size), ("limit", limit)):
         if number is not None and number < 1:
-            raise ValueError(f"{argument} must be at least 1, got {number}")
+            raise UserError(f"{argument} must be at least 1, got {number}")
     dataset = DATASETS[name](root, split, size=size, seed=seed, transform=transform, **options)
     return dataset if limit is None else dataset.limited(limit, seed)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pasm_aug.core.errors import UserError
+
 
 @dataclass(frozen=True)
 class Place:
@@ -18,8 +20,8 @@ class Place:
     def __str__(self) -> str:
         return f"{self.path}, line {self.line}"
 
-    def error(self, message: str) -> ValueError:
-        return ValueError(f"{self}: {message}")
+    def error(self, message: str) -> UserError:
+        return UserError(f"{self}: {message}")
 
     def integer(self, text: str, name: str, low: int, high: int) -> int:
         """The integer in ``low .. high`` that ``text`` is; ``name`` says in the error what was wanted."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_atomic
 from pasm_aug.report.difference import Difference, difference
 from pasm_aug.report.figures import accuracy_figure, curves_figure
@@ -34,7 +35,7 @@ def write_comparison(path: str | Path, runs: Sequence[Run]) -> Path:
     """
     folders = [run.folder.resolve() for run in runs]
     if len(runs) < 2 or len(set(folders)) < len(folders):
-        raise ValueError(f"two or more different runs are needed, got {', '.join(map(str, folders))}")
+        raise UserError(f"two or more different runs are needed, got {', '.join(map(str, folders))}")
     names = run_names(folders)
     parts = {
         "runs": ("Runs", _runs(names, runs)),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pasm_aug.core.checksums import CHECKSUMS, damaged
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json
 from pasm_aug.report.outcome import main_arm
 from pasm_aug.rounds.results import RoundResult
@@ -56,14 +57,14 @@ def read_run(folder: Path) -> Run:
         ValueError: no run, damage in what is read here, or a run that has not ended.
     """
     if not (folder / "config.json").exists():
-        raise ValueError(f"{folder / 'config.json'} cannot be read: {folder} is no folder of `pasm-aug run`")
+        raise UserError(f"{folder / 'config.json'} cannot be read: {folder} is no folder of `pasm-aug run`")
     check_sums(folder)
     config = read_json(folder / "config.json")
     arms = {config["augment"]: _read_rounds(folder)}
     for base in sorted((folder / "baselines").glob("*")):
         arms[base.name] = [*arms[config["augment"]][:1], *_read_rounds(base)]
     if any(r.test is None for results in arms.values() for r in results) or not arms[config["augment"]]:
-        raise ValueError(f"{folder} holds no finished run: go on with the command that began it")
+        raise UserError(f"{folder} holds no finished run: go on with the command that began it")
     return Run(folder, arms, config)
 
 
@@ -83,7 +84,7 @@ def check_sums(folder: Path) -> None:
     for name in damaged(folder):
         text = f"{folder / name} is damaged: it is not what {CHECKSUMS} says"
         if name.split(" or ")[0] in ("config.json", "result.json", "predictions.csv"):
-            raise ValueError(f"{text}; put it back from a copy")
+            raise UserError(f"{text}; put it back from a copy")
         warnings.warn(text, stacklevel=2)
 
 
@@ -100,4 +101,4 @@ def read_metrics(result: RoundResult) -> list[dict[str, float]]:
         with open(file, newline="") as handle:
             return [{k: float(v) if v else math.nan for k, v in row.items()} for row in csv.DictReader(handle)]
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
+        raise UserError(f"{file} is damaged: {error}") from error

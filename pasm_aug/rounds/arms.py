@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pasm_aug.core.errors import UserError
+
 if TYPE_CHECKING:  # the command line's --help reads AUGMENTS without loading torch
     from torch import nn
     from torch.utils.data import Dataset
@@ -39,7 +41,7 @@ def default_geometry() -> v2.Transform:
 def check_arm(augment: str) -> None:
     """Raise a ValueError for an unknown arm."""
     if augment not in AUGMENTS:
-        raise ValueError(f"augment must be one of {', '.join(AUGMENTS)}, got {augment!r}")
+        raise UserError(f"augment must be one of {', '.join(AUGMENTS)}, got {augment!r}")
 
 
 def arm_positions(

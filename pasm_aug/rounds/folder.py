@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_atomic
 from pasm_aug.core.processes import process_state
 from pasm_aug.models import load_model, save_model
@@ -55,7 +56,7 @@ def read_round(folder: Path, model: nn.Module) -> tuple[RoundResult, nn.Module] 
     if not (folder / "result.json").exists():
         return None
     if corrupt := damaged(folder):
-        raise ValueError(
+        raise UserError(
             f"{', '.join(str(folder / name) for name in corrupt)} is damaged: it is not what {CHECKSUMS} says; put it "
             f"back from a copy, or remove {folder} to do that round again"
         )

@@ -201,6 +201,8 @@ def _training(result: RoundResult, options: Mapping[str, Any]) -> str:
         lines.append(f"- queries of the teacher in the search: {result.queries:,}")
     if result.erased_share:
         lines.append(f"- erased: {result.erased_share:.1%} of the pixels seen in the last epoch")
+    if result.hit_rate is not None:
+        lines.append(f"- found in the cache of positions: {result.hit_rate:.1%} of the images to be erased")
     for key, value in options.items():
         if key == "data" or value in (None, {}, ""):
             continue

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pasm_aug.core import options
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.options import option, part
 from pasm_aug.core.parsers import at_least, fill, ratio, share
 from pasm_aug.rounds.arms import AUGMENTS, make_erase
@@ -159,14 +160,14 @@ class RoundOptions:
 
     def __post_init__(self) -> None:
         if self.student not in STUDENTS:
-            raise ValueError(f"student must be 'refine' or 'scratch', got {self.student!r}")
+            raise UserError(f"student must be 'refine' or 'scratch', got {self.student!r}")
         if self.keep_points < 1:
-            raise ValueError(f"keep_points must be at least 1, got {self.keep_points}")
+            raise UserError(f"keep_points must be at least 1, got {self.keep_points}")
         if not 0 <= self.refresh <= 1:
-            raise ValueError(f"refresh must be a difference of probabilities in [0, 1], got {self.refresh}")
+            raise UserError(f"refresh must be a difference of probabilities in [0, 1], got {self.refresh}")
         number, scores = getattr(self.teacher, "round", 0), getattr(self.teacher, "val", None)
         if scores is not None and (number or scores.predictions is None):
-            raise ValueError(
+            raise UserError(
                 f"teacher must be round 0 of a run that kept its predictions.csv, got round {number} of "
                 f"{self.teacher.folder}: pass the folder itself to start from its network"  # type: ignore[union-attr]
             )

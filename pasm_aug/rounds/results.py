@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_csv, write_json
 from pasm_aug.training.evaluation import Metrics
 
@@ -35,6 +36,7 @@ class RoundResult:
     seconds: dict[str, float] = field(default_factory=dict)
     queries: int = 0
     erased_share: float = 0.0  # of the pixels seen in the last epoch
+    hit_rate: float | None = None  # share of the images to be erased whose point the cache knew
     gain: float = 0.0
     gain_error: float = 0.0
     gain_over: int | None = None
@@ -78,7 +80,7 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
             for row in csv.DictReader(handle):
                 predictions.setdefault(row["split"], []).append((int(row["label"]), int(row["predicted"])))
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise UserError(f"{path} is damaged: {error}") from error
     return {split: np.array(pairs, dtype=np.int64).T for split, pairs in predictions.items()}
 
 

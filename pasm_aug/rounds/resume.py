@@ -10,6 +10,7 @@ from typing import Any
 
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_json
 from pasm_aug.core.options import identity
 from pasm_aug.core.processes import process_state
@@ -46,7 +47,7 @@ def check_folder(out: Path) -> None:
                 f"{out / name} is damaged: it is not what {CHECKSUMS} says; it will be written again", stacklevel=2
             )
         else:
-            raise ValueError(f"{out / name} is damaged: it is not what {CHECKSUMS} says; put it back from a copy")
+            raise UserError(f"{out / name} is damaged: it is not what {CHECKSUMS} says; put it back from a copy")
 
 
 def check_options(out: Path, options: dict[str, Any]) -> None:

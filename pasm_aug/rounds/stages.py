@@ -223,5 +223,6 @@ class Stages:
             "train": sum(row["seconds"] for row in trained.history),
             "score": time.perf_counter() - started,
         }
+        result.hit_rate = trained.hit_rate
         result.erased_share = trained.history[-1].get("erased_share", 0.0) if trained.history else 0.0
         return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.options import option
 from pasm_aug.core.parsers import at_least
 
@@ -54,11 +55,11 @@ class StopRule:
 
     def __post_init__(self) -> None:
         if self.rounds is not None and self.rounds < 0:
-            raise ValueError(f"rounds must be 0 or more, got {self.rounds}")
+            raise UserError(f"rounds must be 0 or more, got {self.rounds}")
         if self.patience < 1:
-            raise ValueError(f"patience must be at least 1, got {self.patience}")
+            raise UserError(f"patience must be at least 1, got {self.patience}")
         if not self.margin >= 0:
-            raise ValueError(f"margin must be 0 or more standard errors, got {self.margin}")
+            raise UserError(f"margin must be 0 or more standard errors, got {self.margin}")
 
     def gained(self, result: RoundResult) -> bool:
         """Whether a round's gain is beyond the noise."""

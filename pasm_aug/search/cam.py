@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.networks import take_logits
 from pasm_aug.models import preprocess_of
 from pasm_aug.search.frozen import device_of, frozen
@@ -52,7 +53,7 @@ def class_activation_maps(
         if gradient is not None:
             cam = (features.detach() * gradient.mean((2, 3), keepdim=True)).sum(1).clamp(min=0)
             return (cam / cam.amax((1, 2), keepdim=True).clamp(min=torch.finfo(cam.dtype).tiny)).float().cpu()
-    raise ValueError("model must have feature maps (B, C, h, w) before its scores: class activation maps need them")
+    raise UserError("model must have feature maps (B, C, h, w) before its scores: class activation maps need them")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.rng import MAX_BLOCKS, MAX_CANDIDATES, words
 from pasm_aug.search import evolution_kernels as kernels
 
@@ -61,13 +62,13 @@ class DifferentialEvolution:
         self.bounds = _check_bounds(bounds)
         self.keys = np.array(keys, dtype=np.int64)
         if self.keys.ndim != 1:
-            raise ValueError(f"keys must have shape (B,), got {self.keys.shape}")
+            raise UserError(f"keys must have shape (B,), got {self.keys.shape}")
         if not 4 <= population_size <= MAX_CANDIDATES:
-            raise ValueError(f"population_size must be a count from 4 to {MAX_CANDIDATES}, got {population_size}")
+            raise UserError(f"population_size must be a count from 4 to {MAX_CANDIDATES}, got {population_size}")
         if not 0 < mutation <= 2:
-            raise ValueError(f"mutation must lie in (0, 2], got {mutation}")
+            raise UserError(f"mutation must lie in (0, 2], got {mutation}")
         if strategy not in ("rand1", "best1"):
-            raise ValueError(f'strategy must be "rand1" or "best1", got {strategy!r}')
+            raise UserError(f'strategy must be "rand1" or "best1", got {strategy!r}')
         self.mutation = float(mutation)
         self.strategy = strategy
         self._seed = words(seed)
@@ -81,16 +82,16 @@ class DifferentialEvolution:
         shape = (len(self.keys), size, len(self.bounds))
         if init is None or isinstance(init, str):
             if init not in (None, "one-pixel"):
-                raise ValueError(f'init must be None, "one-pixel" or an array, got {init!r}')
+                raise UserError(f'init must be None, "one-pixel" or an array, got {init!r}')
             draw = kernels.draw_uniform if init is None else kernels.draw_one_pixel
             population = np.empty(shape)
             draw(*self._seed, self.keys, self.bounds, population)
             return population
         population = np.array(init, dtype=np.float64, order="C")
         if population.shape != shape:
-            raise ValueError(f"init must have shape (B, NP, D) = {shape}, got {population.shape}")
+            raise UserError(f"init must have shape (B, NP, D) = {shape}, got {population.shape}")
         if not ((population >= self.bounds[:, 0]) & (population <= self.bounds[:, 1])).all():
-            raise ValueError("init must lie inside the bounds")
+            raise UserError("init must lie inside the bounds")
         return population
 
     def ask(self) -> NDArray[np.float64]:
@@ -127,10 +128,10 @@ class DifferentialEvolution:
             raise RuntimeError("tell() needs candidates: call ask() first")
         told = np.array(scores, dtype=np.float64, order="C")
         if told.shape != self.scores.shape:
-            raise ValueError(f"scores must have shape (B, NP) = {self.scores.shape}, got {told.shape}")
+            raise UserError(f"scores must have shape (B, NP) = {self.scores.shape}, got {told.shape}")
         if np.isnan(told).any():
             problem, candidate = np.argwhere(np.isnan(told))[0]
-            raise ValueError(f"scores must not be NaN, got NaN for problem {problem}, candidate {candidate}")
+            raise UserError(f"scores must not be NaN, got NaN for problem {problem}, candidate {candidate}")
         if self._told:
             kernels.select(self.population, self.scores, self._trial, told)
             self.generation += 1
@@ -157,7 +158,7 @@ class DifferentialEvolution:
 def _check_bounds(bounds: ArrayLike) -> NDArray[np.float64]:
     array = np.array(bounds, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 2 or not 1 <= len(array) <= MAX_BLOCKS:
-        raise ValueError(f"bounds must have shape (D, 2) with D from 1 to {MAX_BLOCKS}, got {array.shape}")
+        raise UserError(f"bounds must have shape (D, 2) with D from 1 to {MAX_BLOCKS}, got {array.shape}")
     if not (np.isfinite(array).all() and (array[:, 0] <= array[:, 1]).all()):
-        raise ValueError(f"bounds must be finite with lower <= upper, got {array.tolist()}")
+        raise UserError(f"bounds must be finite with lower <= upper, got {array.tolist()}")
     return array

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.networks import architecture_of, take_logits, weights_digest
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.search.teacher import TeacherObjective
@@ -25,9 +26,9 @@ def make_fingerprint(teacher: TeacherObjective, search: PointSearch, shape: tupl
         with torch.no_grad():
             logits = take_logits(teacher.model(teacher.to_input(noise)))
     except RuntimeError as error:
-        raise ValueError(f"teacher does not work on images of shape {shape}: {error}") from error
+        raise UserError(f"teacher does not work on images of shape {shape}: {error}") from error
     if not torch.isfinite(logits).all():
-        raise ValueError("teacher must return finite logits, got NaN or infinity on an image of noise")
+        raise UserError("teacher must return finite logits, got NaN or infinity on an image of noise")
     settings = search.settings()
     if search.mode == "seeded" and search.incremental and search.objective != "patch":
         settings["ranked_by"] = "windows" if teacher.prepared(noise) is not None else "input gradient"

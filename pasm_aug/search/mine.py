@@ -26,6 +26,7 @@ from pasm_aug.cache.journal import Journal, journal_paths, read_journal
 from pasm_aug.cache.merge import write_cache
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cache.record import row_dtype
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest
 from pasm_aug.core.processes import process_state
@@ -84,7 +85,7 @@ def mine_positions(
     """
     assert isinstance(dataset, Sized)
     if not len(dataset):
-        raise ValueError("dataset must not be empty")
+        raise UserError("dataset must not be empty")
     if isinstance(search, str):
         search = PointSearch(search, seed=seed, batch_size=batch_size)
     state, path = process_state(device), Path(path)
@@ -169,7 +170,7 @@ def _check_deterministic(dataset: Any) -> int:
     for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
         (first, label), (second, again) = dataset[index][:2], dataset[index][:2]
         if label != again or content_key(first) != content_key(second):
-            raise ValueError(
+            raise UserError(
                 f"dataset item {index} differs from one reading to the next: pass the data set without its random "
                 "transforms"
             )

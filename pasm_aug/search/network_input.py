@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.models import preprocess_of
 
 Preprocess = Callable[[Tensor], Tensor]
@@ -31,7 +32,7 @@ class NetworkInput:
         self, model: nn.Module, preprocess: Preprocess | None, device: torch.device, batch_size: int | None = None
     ) -> None:
         if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1 or None, got {batch_size}")
+            raise UserError(f"batch_size must be at least 1 or None, got {batch_size}")
         self.preprocess: Preprocess = preprocess_of(model, preprocess)
         self.device, self.batch_size = device, batch_size
 
@@ -39,7 +40,7 @@ class NetworkInput:
         inputs = self.preprocess(images.to(self.device))
         if not isinstance(inputs, Tensor) or len(inputs) != len(images):
             got = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
-            raise ValueError(f"preprocess must return a tensor with one input per image ({len(images)}), got {got}")
+            raise UserError(f"preprocess must return a tensor with one input per image ({len(images)}), got {got}")
         return inputs.to(self.device)
 
     def most(self, images: Tensor) -> int:

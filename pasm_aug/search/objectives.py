@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
+
 ObjectiveName = Literal["true_prob", "predicted_prob", "margin", "patch"]
 Objective = ObjectiveName | Callable[[Tensor, Tensor], Tensor]
 
@@ -50,7 +52,7 @@ def check_objective(objective: Objective) -> Callable[[Tensor, Tensor], Tensor]:
     """
     if isinstance(objective, str):
         if objective not in OBJECTIVES:
-            raise ValueError(f"objective must be one of {sorted(OBJECTIVES)} or a callable, got {objective!r}")
+            raise UserError(f"objective must be one of {sorted(OBJECTIVES)} or a callable, got {objective!r}")
         return OBJECTIVES[objective]
     if not callable(objective):
         raise TypeError(f"objective must be a name or a callable, got {type(objective).__name__}")

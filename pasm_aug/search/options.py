@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.rng import words
 from pasm_aug.search.objectives import Objective, check_objective
 
@@ -73,20 +74,20 @@ class SearchOptions:
         }
         for name, known in words_of.items():
             if (value := getattr(self, name)) not in known:
-                raise ValueError(f"{name} must be one of {known}, got {value!r}")
+                raise UserError(f"{name} must be one of {known}, got {value!r}")
         if isinstance(self.patch, bool) or not (
             self.patch >= 1 if isinstance(self.patch, int) else 0 < self.patch <= 1
         ):
-            raise ValueError(f"patch must be a share in (0, 1] or pixels of at least 1, got {self.patch!r}")
+            raise UserError(f"patch must be a share in (0, 1] or pixels of at least 1, got {self.patch!r}")
         if not 0 < self.mutation <= 2:
-            raise ValueError(f"mutation must lie in (0, 2], got {self.mutation}")
+            raise UserError(f"mutation must lie in (0, 2], got {self.mutation}")
         least = {"points": 1, "min_distance": 1, "budget": 4, "candidates": 1, "population_size": 4, "generations": 0}
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:
-                raise ValueError(f"{name} must be at least {low}, got {value}")
+                raise UserError(f"{name} must be at least {low}, got {value}")
         if self.mode == "seeded" and self.candidates is not None and self.candidates < self.points:
-            raise ValueError(f"candidates must be at least points, got {self.candidates} for {self.points} points")
+            raise UserError(f"candidates must be at least points, got {self.candidates} for {self.points} points")
 
     @property
     def exact(self) -> int:

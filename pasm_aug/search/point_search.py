@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import content_key
 from pasm_aug.core.memory_batches import in_chunks
 from pasm_aug.search.block import search_block
@@ -53,10 +54,10 @@ class PointSearch(SearchOptions):
         pixels, truth = _check_images(images), _check_labels(labels)
         count, channels, height, width = pixels.shape
         if self.points > height * width:
-            raise ValueError(f"points must be at most {height * width} in a {width}x{height} image, got {self.points}")
+            raise UserError(f"points must be at most {height * width} in a {width}x{height} image, got {self.points}")
         names = np.array([content_key(image) for image in pixels] if keys is None else keys, dtype=np.int64)
         if names.shape != (count,) or truth.shape != (count,):
-            raise ValueError(f"labels and keys must have shape ({count},), got {truth.shape} and {names.shape}")
+            raise UserError(f"labels and keys must have shape ({count},), got {truth.shape} and {names.shape}")
         result = PointResult.empty(count, self.points, channels)
         if count == 0:
             return result
@@ -92,7 +93,7 @@ def _check_images(images: Tensor | NDArray[np.uint8]) -> Tensor:
     if pixels.dtype != torch.uint8:
         raise TypeError(f"images must be uint8, got {pixels.dtype}")
     if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or 0 in pixels.shape[1:]:
-        raise ValueError(f"images must have shape (B, C, H, W) with C = 1 or 3, got {tuple(pixels.shape)}")
+        raise UserError(f"images must have shape (B, C, H, W) with C = 1 or 3, got {tuple(pixels.shape)}")
     return pixels
 
 

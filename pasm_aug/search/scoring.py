@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.networks import take_logits
 from pasm_aug.search.objectives import Objective, check_objective, log_odds
 
@@ -41,7 +42,7 @@ class Judge:
         """Labels (B,) as int64."""
         truth = torch.as_tensor(np.asarray(labels, dtype=np.int64))
         if truth.shape != (count,):
-            raise ValueError(f"labels must have shape (B,) = ({count},), got {tuple(truth.shape)}")
+            raise UserError(f"labels must have shape (B,) = ({count},), got {tuple(truth.shape)}")
         return truth
 
     def columns(self, logits: Tensor, truth: Tensor, part: slice) -> tuple[Tensor, ...]:
@@ -60,14 +61,14 @@ class Judge:
         """
         logits = take_logits(outputs)
         if len(logits) != count or logits.shape[1] < 2:
-            raise ValueError(
+            raise UserError(
                 f"teacher must return logits (B, classes) with B = {count}, classes >= 2, got {tuple(logits.shape)}"
             )
         logits = logits.to("cpu", torch.float64)
         if not torch.isfinite(logits).all():
             bad = int((~torch.isfinite(logits)).any(dim=1).nonzero()[0])
             image = bad if index is None else np.asarray(index)[bad]
-            raise ValueError(f"teacher must return finite logits, got {logits[bad].tolist()} for image {image}")
+            raise UserError(f"teacher must return finite logits, got {logits[bad].tolist()} for image {image}")
         return logits
 
     def scores(self, logits: Tensor, target: Tensor, index: ArrayLike) -> Tensor:
@@ -75,11 +76,11 @@ class Judge:
         scores = self.objective(logits, target)
         if not isinstance(scores, Tensor) or scores.shape != target.shape:
             got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-            raise ValueError(f"objective must return one number per image, shape {tuple(target.shape)}, got {got}")
+            raise UserError(f"objective must return one number per image, shape {tuple(target.shape)}, got {got}")
         scores = scores.to("cpu", torch.float64)
         if torch.isnan(scores).any():
             bad = int(torch.isnan(scores).nonzero()[0])
-            raise ValueError(f"objective must not return NaN, got NaN for image {np.asarray(index)[bad]}")
+            raise UserError(f"objective must not return NaN, got NaN for image {np.asarray(index)[bad]}")
         return scores
 
     @staticmethod
@@ -87,7 +88,7 @@ class Judge:
         wrong = ((labels < 0) | (labels >= classes)).nonzero()
         if len(wrong):
             first = int(wrong[0])
-            raise ValueError(
+            raise UserError(
                 f"labels must lie in 0..{classes - 1}, for the teacher has {classes} outputs; "
                 f"got {int(labels[first])} for image {start + first}"
             )

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pasm_aug.cache.journal import Journal
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import as_uint8, content_key, look
 from pasm_aug.search.result import PointResult
 
@@ -33,7 +34,7 @@ class KeyedImages(Dataset):
         image, label = self.dataset[index][:2]
         array = as_uint8(image)
         if array.shape[0] > self.channels:
-            raise ValueError(f"item {index} has 3 channels, earlier ones had 1: convert the images to RGB")
+            raise UserError(f"item {index} has 3 channels, earlier ones had 1: convert the images to RGB")
         array = np.broadcast_to(array, (self.channels, *array.shape[1:]))
         return index, array, int(label), content_key(array)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.networks import take_logits
 from pasm_aug.search.teacher import TeacherObjective
 
@@ -30,12 +31,12 @@ def check_outputs(teacher: TeacherObjective, shape: Sequence[int], dataset: Any)
     with torch.no_grad():
         alone, among, again = (take_logits(teacher.model(inputs[:n])).double() for n in (1, len(noise), 1))
     if not torch.allclose(alone, again, rtol=1e-3, atol=1e-4, equal_nan=True):
-        raise ValueError(
+        raise UserError(
             "teacher must give the same logits each time: something in it is random in evaluation mode too (dropout "
             "called without training=self.training?)"
         )
     if not torch.allclose(alone[0], among[0], rtol=1e-3, atol=1e-4, equal_nan=True):
-        raise ValueError(
+        raise UserError(
             "teacher's logits of an image must not depend on the images beside it (a batch norm without running "
             "statistics, means over the batch?): its points would depend on the batch size"
         )

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_atomic
 from pasm_aug.core.networks import from_tensors, plain_state, to_tensors
 from pasm_aug.core.recorded_options import refuse
@@ -117,7 +118,7 @@ def load_checkpoint(
         except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as error:
             damaged[file] = f"checkpoint {file} is damaged ({error})"
     if damaged and not good:
-        raise ValueError(f"{'; '.join(damaged.values())}; delete it to start anew")
+        raise UserError(f"{'; '.join(damaged.values())}; delete it to start anew")
     for file, text in damaged.items():
         warnings.warn(f"{text}: going on from the one beside it", stacklevel=2)
         file.unlink(missing_ok=True)  # else the next checkpoint would push it into the place of the good one
@@ -129,7 +130,7 @@ def load_checkpoint(
     try:
         model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     except RuntimeError as error:
-        raise ValueError(f"checkpoint {path} is of another network ({error}); delete it to start anew") from error
+        raise UserError(f"checkpoint {path} is of another network ({error}); delete it to start anew") from error
     plain = tensors.get(_PLAIN, info)  # an earlier version kept these as JSON
     state: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in plain["optimizer"].items()}
     for key, value in tensors.items():
@@ -148,7 +149,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         metadata = file.metadata() or {}
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     if _digest(tensors, metadata["state"]) != metadata["sha256"]:
-        raise ValueError("checksum differs")
+        raise UserError("checksum differs")
     return from_tensors(tensors), json.loads(metadata["state"])
 
 

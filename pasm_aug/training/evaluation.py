@@ -13,6 +13,7 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.core.networks import take_logits
 from pasm_aug.core.processes import process_state
@@ -130,7 +131,7 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """(indices, logits, labels) of this process's share, on its device; before them those of the first sample alone."""
     if not len(dataset):
-        raise ValueError("dataset must not be empty")
+        raise UserError("dataset must not be empty")
     state = process_state(device)
     preprocess = preprocess_of(model, preprocess)
     model = model.to(state.device)
@@ -164,7 +165,7 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 def check_targets(target: Tensor, logits: Tensor) -> None:
     """Raise a ValueError for labels without an output: cheaper to read than the loss's own index error."""
     if int(target.max()) >= logits.shape[1] or int(target.min()) < 0:
-        raise ValueError(
+        raise UserError(
             f"labels must lie in 0…{logits.shape[1] - 1} (the model has {logits.shape[1]} outputs), "
             f"got {int(target.min())}…{int(target.max())}"
         )

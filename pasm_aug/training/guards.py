@@ -26,6 +26,32 @@ class OutOfMemoryError(RuntimeError):
     """A training step does not fit into memory."""
 
 
+class CompileError(RuntimeError):
+    """``torch.compile`` cannot compile the network here."""
+
+
+class SharedMemoryError(RuntimeError):
+    """No room in shared memory for a batch of a loader worker."""
+
+
+TOLD = (DivergedError, OutOfMemoryError, CompileError, SharedMemoryError)  # what the command line says in one line
+
+
+@contextmanager
+def compile_advice() -> Iterator[None]:
+    """Turn a failure of ``torch.compile``, a hundred lines, into a :class:`CompileError` that says what to do."""
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+            raise
+        cause = " ".join(str(error).split("Traceback")[0].split())[:200]
+        raise CompileError(
+            f"torch.compile failed ({cause}): it needs a C++ compiler on a CPU (g++ or clang), Triton on a GPU; go "
+            "without compile=True (--compile)"
+        ) from error
+
+
 @contextmanager
 def memory_advice(batch_size: int, accumulate: int) -> Iterator[None]:
     """Turn running out of memory into an :class:`OutOfMemoryError` that says what to change."""

@@ -16,12 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import same_channels, to_uint8_tensor
 from pasm_aug.core.rng import derive_seed
-
-
-class SharedMemoryError(RuntimeError):
-    """A loader worker cannot hand over its batch."""
+from pasm_aug.training.guards import SharedMemoryError
 
 
 @contextmanager
@@ -166,7 +164,7 @@ def collate(samples: list[tuple[Any, ...]]) -> tuple[Tensor, ...]:
             continue
         shapes = {tuple(image.shape) for image in same_channels(column)}
         if len(shapes) > 1:
-            raise ValueError(
+            raise UserError(
                 f"images of a batch must have one shape, got {sorted(shapes)}: resize them in the data set's transform"
             )
         columns.append(torch.stack(same_channels(column)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
+
 
 def distillation_loss(
     student_logits: Tensor,
@@ -33,7 +35,7 @@ def distillation_loss(
         ValueError: student and teacher logits differ in shape; ``label_smoothing`` outside [0, 1].
     """
     if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing must lie in [0, 1], got {label_smoothing}")
+        raise UserError(f"label_smoothing must lie in [0, 1], got {label_smoothing}")
     if class_weights is None:
         loss = alpha * F.cross_entropy(student_logits, target, label_smoothing=label_smoothing)
     else:
@@ -44,7 +46,7 @@ def distillation_loss(
     if teacher_logits is None or beta == 0:
         return loss
     if student_logits.shape != teacher_logits.shape:
-        raise ValueError(
+        raise UserError(
             f"teacher_logits must have the student's shape {tuple(student_logits.shape)}, "
             f"got {tuple(teacher_logits.shape)}: a teacher with another number of classes?"
         )

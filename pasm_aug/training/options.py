@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.options import option
 from pasm_aug.core.parsers import at_least, decay
 from pasm_aug.training.schedule import SCHEDULES, check_schedule
@@ -146,14 +147,14 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         for name in ("epochs", "accumulate"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name, known in (("sampling", SAMPLING), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise UserError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema must be a decay in (0, 1) or None, got {self.ema}")
+            raise UserError(f"ema must be a decay in (0, 1) or None, got {self.ema}")
         if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience must be at least 1 epoch or None (in rounds: early_stop), got {self.patience}")
+            raise UserError(f"patience must be at least 1 epoch or None (in rounds: early_stop), got {self.patience}")
         if self.scheduler is None:
             check_schedule(self.schedule, self.warmup, self.epochs)
 
@@ -199,9 +200,9 @@ class LossOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing <= 1:
-            raise ValueError(f"label_smoothing must be a share in [0, 1], got {self.label_smoothing}")
+            raise UserError(f"label_smoothing must be a share in [0, 1], got {self.label_smoothing}")
         if self.class_weights not in (None, "balanced"):
-            raise ValueError(f"class_weights must be None or 'balanced', got {self.class_weights!r}")
+            raise UserError(f"class_weights must be None or 'balanced', got {self.class_weights!r}")
 
 
 class CommonKeywords(TypedDict, total=False):

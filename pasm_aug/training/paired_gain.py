@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
+
 
 @dataclass(frozen=True)
 class Gain:
@@ -46,7 +48,7 @@ def paired_gain(before: np.ndarray, after: np.ndarray) -> Gain:
     """
     before, after = np.asarray(before), np.asarray(after)
     if before.shape != after.shape or not np.array_equal(before[0], after[0]):
-        raise ValueError(f"both networks must have predicted the same images, got {before.shape} and {after.shape}")
+        raise UserError(f"both networks must have predicted the same images, got {before.shape} and {after.shape}")
     first, second = before[0] == before[1], after[0] == after[1]
     won, lost, count = int((second & ~first).sum()), int((first & ~second).sum()), before.shape[1]
     up, down = (won + 1) / (count + 2), (lost + 1) / (count + 2)

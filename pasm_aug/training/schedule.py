@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pasm_aug.core.errors import UserError
+
 if TYPE_CHECKING:  # the command line's --help reads SCHEDULES without loading torch
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LambdaLR
@@ -67,6 +69,6 @@ def make_scheduler(
 def check_schedule(schedule: str, warmup: float, epochs: int) -> None:
     """Raise a ValueError for an unknown schedule, or a warm-up outside [0, epochs]."""
     if schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+        raise UserError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
     if not 0 <= warmup <= epochs:
-        raise ValueError(f"warmup must lie in 0…{epochs} (the epochs), got {warmup}")
+        raise UserError(f"warmup must lie in 0…{epochs} (the epochs), got {warmup}")

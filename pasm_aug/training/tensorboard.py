@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from pasm_aug.core.errors import UserError
+
 EVENTS = "events.out.tfevents.*"
 
 
 def check_installed() -> None:
     """Raise a ValueError where the package ``tensorboard`` is missing."""
     if find_spec("tensorboard") is None:
-        raise ValueError("curves for TensorBoard (--tensorboard) need its package: pip install tensorboard")
+        raise UserError("curves for TensorBoard (--tensorboard) need its package: pip install tensorboard")
 
 
 class EventLog:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core.networks import check_state, copied
 from pasm_aug.core.options import identity, replaced, takes
@@ -26,7 +27,7 @@ from pasm_aug.models import preprocess_of
 from pasm_aug.training.balance import labels_of, sample_weights
 from pasm_aug.training.borrowed import borrowed
 from pasm_aug.training.evaluation import evaluate, logits_of
-from pasm_aug.training.guards import memory_advice
+from pasm_aug.training.guards import compile_advice, memory_advice
 from pasm_aug.training.loading import EpochSampler, make_loader
 from pasm_aug.training.loop import EpochLoop, TrainingFiles
 from pasm_aug.training.losses import distillation_loss
@@ -91,12 +92,12 @@ def train(
     """
     options = replaced(options or TrainingOptions(), "train", **keywords)
     if options.patience is not None and val is None:
-        raise ValueError(
+        raise UserError(
             f"patience must be at least 1 and needs a validation split, got {options.patience} and val={val!r}"
         )
     accelerator = make_accelerator(options.device, options.precision)
     if options.precision == "fp16" and accelerator.device.type == "cpu":
-        raise ValueError("precision 'fp16' needs a GPU; 'bf16' works on a CPU too")
+        raise UserError("precision 'fp16' needs a GPU; 'bf16' works on a CPU too")
     if checkpoint:
         check_state(model)
     for file in (checkpoint, metrics):
@@ -106,7 +107,7 @@ def train(
     transform = augment if augment is None or isinstance(augment, PairedView) else PairedView(augment)
     still = transform is None or transform.then is None
     if options.reuse_logits and not still:
-        raise ValueError("reuse_logits must be False or None: the geometry shows the teacher another image each time")
+        raise UserError("reuse_logits must be False or None: the geometry shows the teacher another image each time")
     preprocess = preprocess_of(model, options.preprocess)
     for_teacher = getattr(teacher, "preprocess", None) or preprocess  # it may normalise differently
     for module in (teacher, preprocess, for_teacher):
@@ -155,15 +156,17 @@ def train(
             name=name,
             progress=progress,
         )
-        with memory_advice(options.batch_size, options.accumulate):
-            return loop.run()
+        with memory_advice(options.batch_size, options.accumulate), compile_advice():
+            result = loop.run()
+    result.hit_rate = _hit_rate(getattr(transform, "erase", None))
+    return result
 
 
 def _sampler(dataset: Any, options: TrainingOptions, seed: int, accelerator: Accelerator) -> EpochSampler:
     """The order of the epochs, shared out to the processes."""
     length, world = len(dataset), accelerator.num_processes
     if min(length, options.batch_size) < 2 * world:  # one image has no batch statistics
-        raise ValueError(
+        raise UserError(
             f"dataset and batch_size must hold at least {2 * world} images, got {length} and {options.batch_size}"
         )
     chances = sample_weights(labels_of(dataset)) if options.sampling == "balanced" else None
@@ -181,6 +184,13 @@ def _optimizer(model: nn.Module, options: TrainingOptions, steps: int) -> tuple[
         return optimizer, options.scheduler(optimizer)
     rates: dict[str, Any] = {name: getattr(options, name) for name in ("schedule", "milestones", "warmup")}
     return optimizer, make_scheduler(optimizer, steps, options.epochs, **rates)
+
+
+def _hit_rate(erase: Any) -> float | None:
+    """Share of the images to be erased whose point the cache knew, as this process and its workers saw it."""
+    counts = erase.stats() if hasattr(erase, "stats") and getattr(erase, "cache", None) is not None else {}
+    looked_up = counts.get("hits", 0) + counts.get("misses", 0)
+    return counts["hits"] / looked_up if looked_up else None
 
 
 def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:

@@ -16,6 +16,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
+from pasm_aug.core.errors import UserError
+
 _KEEPING = (torch.stack, Tensor.pin_memory, Tensor.cuda, Tensor.cpu)
 
 
@@ -81,12 +83,12 @@ def points_of_each(points: ErasePoint, width: int, height: int, count: int) -> l
         ValueError: points of another canvas, or of another number of images.
     """
     if tuple(points.canvas_size) != (height, width):
-        raise ValueError(
+        raise UserError(
             f"the ErasePoint is for a canvas (height, width) = {tuple(points.canvas_size)}, the image has "
             f"{(height, width)}: a transform changed one without the other"
         )
     if math.prod(points.shape[:-2]) != count:
-        raise ValueError(f"{count} images need an ErasePoint ({count}, K, 2), got {tuple(points.shape)}")
+        raise UserError(f"{count} images need an ErasePoint ({count}, K, 2), got {tuple(points.shape)}")
     return points.as_subclass(Tensor).reshape(count, -1, 2).tolist()
 
 

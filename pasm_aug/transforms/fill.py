@@ -8,6 +8,7 @@ import PIL.Image
 import torch
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import BITS, as_uint8, is_grey
 from pasm_aug.transforms.images import Image, as_mined, colour_channels
 from pasm_aug.transforms.normalisation import Normalisation
@@ -33,7 +34,7 @@ def match_channels(image: Image, colour: Sequence[int], normalisation: Normalisa
         return tuple(colour) * wanted
     if len(colour) > wanted and len(set(colour)) == 1:
         return tuple(colour)[:wanted]
-    raise ValueError(
+    raise UserError(
         f"the cache's colours have {len(colour)} channel(s), the image has {wanted}: mined on other images?"
     )
 
@@ -89,7 +90,7 @@ def number_fill(image: Image, value: Sequence[float]) -> Sequence[float]:
     """The given numbers, checked against what the image's integers can hold."""
     top = full(image) if isinstance(image, Tensor) else 255
     if (isinstance(image, PIL.Image.Image) or image.dtype in BITS) and not all(0 <= v <= top for v in value):
-        raise ValueError(f"value must lie in 0…{top} for such images, got {tuple(value)}")
+        raise UserError(f"value must lie in 0…{top} for such images, got {tuple(value)}")
     return value
 
 

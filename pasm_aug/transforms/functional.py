@@ -9,6 +9,7 @@ import PIL.Image
 import torch
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.geometry import Box
 from pasm_aug.core.painting import erase_patch, erase_patches
 from pasm_aug.transforms import fill
@@ -89,7 +90,7 @@ def fill_boxes(
     """
     lead = leading(images)
     if math.prod(images.shape[:lead]) != len(boxes):
-        raise ValueError(f"params are for {len(boxes)} images, the batch has shape {tuple(images.shape)}")
+        raise UserError(f"params are for {len(boxes)} images, the batch has shape {tuple(images.shape)}")
     if not any(boxes):
         return images
     if value == "point":

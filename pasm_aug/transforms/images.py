@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2._utils import is_pure_tensor
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import BITS, DEEP_MODES, SCALE_IT
 from pasm_aug.transforms.normalisation import Normalisation
 
@@ -38,14 +39,14 @@ def check_image(image: Image, normalisation: Normalisation | None = None) -> tup
     else:
         shape, dtype = image.shape, image.dtype
         if len(shape) < 3 or not 1 <= shape[-3] <= 4:
-            raise ValueError(f"image must be (..., C, H, W) with 1 to 4 channels, got shape {tuple(shape)}")
+            raise UserError(f"image must be (..., C, H, W) with 1 to 4 channels, got shape {tuple(shape)}")
         if dtype not in BITS and not dtype.is_floating_point:
             raise TypeError(f"image must be uint8, int16 or floating, got {dtype}")
         if normalisation and dtype in BITS:
             raise TypeError(f"mean and std are for normalised float tensors, got {dtype}")
         height, width = shape[-2:]
     if not width or not height:
-        raise ValueError(f"image must not be empty, got {tuple(shape)}")
+        raise UserError(f"image must not be empty, got {tuple(shape)}")
     return width, height
 
 
@@ -62,7 +63,7 @@ def check_images(images: Sequence[Image], normalisation: Normalisation | None = 
     if len(images) > 1:
         shapes = [(check_image(image, normalisation), _leading_shape(image)) for image in images]
         if len(set(shapes)) > 1:
-            raise ValueError(
+            raise UserError(
                 "the images of a sample must have one size (width, height) and one number of images, got "
                 f"{[(*size, *lead) for size, lead in shapes]}"
             )

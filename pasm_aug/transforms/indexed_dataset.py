@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.transforms.erase_point import Collatable, ErasePoint
 
@@ -33,7 +34,7 @@ class SampleIndex(Collatable):
     def __new__(cls, data: Tensor | Sequence[int]) -> SampleIndex:
         tensor = torch.as_tensor(data)
         if tensor.shape != (2,) or tensor.is_floating_point():
-            raise ValueError(f"SampleIndex needs two integers, [index, digest], got {data!r}")
+            raise UserError(f"SampleIndex needs two integers, [index, digest], got {data!r}")
         return tensor.to(torch.int64).as_subclass(cls)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
@@ -88,7 +89,5 @@ def check_digest(cache: PositionCache, digest: int) -> bool:
     """Whether the cache knows its data set's digest; it must be this one then."""
     known = cache.digest
     if known is not None and digest != known:
-        raise ValueError(
-            f"digest {digest} is of another data set or a Subset: {cache.path} was mined on digest {known}"
-        )
+        raise UserError(f"digest {digest} is of another data set or a Subset: {cache.path} was mined on digest {known}")
     return known is not None

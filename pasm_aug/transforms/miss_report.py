@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import as_uint8, look
 from pasm_aug.core.user_warning import warn_user
 from pasm_aug.transforms.images import Image, as_mined
@@ -22,7 +23,7 @@ _REMEMBERED = 64  # images missed, to tell why
 _RESEMBLING = 0.1  # of the images missed: a quarter is expected if the cause is other pixels, hardly any if not
 
 
-class CacheMiss(LookupError, ValueError):
+class CacheMiss(LookupError, UserError):
     """An image without a row in the cache, where ``on_miss="raise"``."""
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -30,5 +32,5 @@ class Normalisation:
 
     def _column(self, values: tuple[float, ...], like: Tensor) -> Tensor:
         if len(values) not in (1, like.shape[0]):
-            raise ValueError(f"mean and std hold {len(values)} numbers, the image has {like.shape[0]} channels")
+            raise UserError(f"mean and std hold {len(values)} numbers, the image has {like.shape[0]} channels")
         return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.ndim - 1))

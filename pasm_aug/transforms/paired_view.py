@@ -16,6 +16,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2._utils import is_pure_tensor
 
+from pasm_aug.core.errors import UserError
+
 # These refuse two images in a call; their draws do not depend on the image, so the same state gives the same ones.
 _ONE_IMAGE = (v2.AutoAugment, v2.RandAugment, v2.TrivialAugmentWide, v2.AugMix)
 
@@ -44,7 +46,7 @@ class PairedView(nn.Module):
     def forward(self, *inputs: Any) -> tuple[Any, Any, Any]:
         sample = inputs[0] if len(inputs) == 1 else inputs
         if not isinstance(sample, tuple | list) or len(sample) not in (2, 3):
-            raise ValueError(f"sample must be (image, label) or (image, label, index), got {_describe(sample)}")
+            raise UserError(f"sample must be (image, label) or (image, label, index), got {_describe(sample)}")
         clean, label = sample[:2]
         erased = _copied(clean)  # what writes in place, here or in ``then``, must not reach the clean one
         if self.erase is not None:
@@ -53,7 +55,7 @@ class PairedView(nn.Module):
         for step in self._steps:
             erased, clean = _together(step, erased, clean)
         if type(erased) is not type(clean) or (isinstance(erased, Tensor) and erased.shape != clean.shape):
-            raise ValueError(f"then must treat both images alike, got {_describe(erased)} and {_describe(clean)}")
+            raise UserError(f"then must treat both images alike, got {_describe(erased)} and {_describe(clean)}")
         return erased, clean, label
 
     def extra_repr(self) -> str:

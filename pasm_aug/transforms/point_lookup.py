@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.geometry import clipped_box
 from pasm_aug.transforms.images import Image
 from pasm_aug.transforms.placement import Colour
@@ -73,8 +74,8 @@ class PointLookup:
         row, cache = self.rows.row_of_changed(sample_id), self.rows.cache
         return None if row < 0 or cache is None else (x, y, cache.point(row, min(chosen, cache.points - 1))[2])
 
-    def _outside(self, x: int, y: int, width: int, height: int) -> ValueError:
-        return ValueError(
+    def _outside(self, x: int, y: int, width: int, height: int) -> UserError:
+        return UserError(
             f"the point ({x}, {y}) in {self.rows.cache.path if self.rows.cache else None} lies outside this image of "
             f"{width}x{height}: it was mined at another size"
         )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import content_key
 from pasm_aug.transforms.images import Image, as_mined
 from pasm_aug.transforms.indexed_dataset import SampleIndex, check_digest
@@ -57,7 +58,7 @@ class RowLookup:
             ValueError: an index of another data set, or none; no cache.
         """
         if self.cache is None or sample_id.number is None:
-            raise ValueError(
+            raise UserError(
                 'an ErasePoint has no colour: value="point" needs the cache and a SampleIndex beside it '
                 "(IndexedDataset gives both), or give another value"
             )
@@ -107,5 +108,5 @@ def find_row(cache: PositionCache, sample_id: SampleId, key: Callable[[], int]) 
         trusted = check_digest(cache, digest)
     row = cache.find_index(number)
     if not trusted and row >= 0 and cache.key(row) != key():
-        raise ValueError(f"index {number} names another image in {cache.path}: another data set or split?")
+        raise UserError(f"index {number} names another image in {cache.path}: another data set or split?")
     return row

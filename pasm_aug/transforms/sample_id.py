@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.transforms.indexed_dataset import SampleIndex
 from pasm_aug.transforms.validation import IndexGetter
 
@@ -66,12 +67,12 @@ def sample_ids(sample: Any, leaves: Sequence[Any], index_getter: IndexGetter, co
             wanted = "one image needs a SampleIndex (2,)"
             if count is not None:
                 wanted = f"a batch of {count} images needs a SampleIndex ({count}, 2)"
-            raise ValueError(f"{wanted}, got {tuple(given.shape)}")
+            raise UserError(f"{wanted}, got {tuple(given.shape)}")
         return [SampleId(number, digest) for number, digest in pairs]
     indices = _each(given, count)
     if None in indices:
         many = "an int or a SampleIndex" if count is None else f"{count} integers or a SampleIndex ({count}, 2)"
-        raise ValueError(f"the index of a sample must be {many}, got {given!r}")
+        raise UserError(f"the index of a sample must be {many}, got {given!r}")
     return [SampleId(number, None, trusted) for number in indices]
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, SupportsIndex
 import numpy as np
 from torch import Tensor
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.transforms.normalisation import Normalisation
 
 FillWord = Literal["point", "mean", "random"]
@@ -23,7 +24,7 @@ def check_probability(p: float) -> float:
         raise TypeError(f"p must be a number, got {p!r}")
     chance = float(p)
     if not 0 <= chance <= 1:
-        raise ValueError(f"p must be a probability in [0, 1], got {p!r}")
+        raise UserError(f"p must be a probability in [0, 1], got {p!r}")
     return chance
 
 
@@ -33,7 +34,7 @@ def check_size(name: str, size: float) -> float:
         raise TypeError(f"{name} must be a float (share of the shorter side) or an int (pixels), got {size!r}")
     number = int(size) if whole else float(size)
     if not (number >= 1 if whole else 0 < number <= 1):
-        raise ValueError(f"{name} must be at least 1 pixel, or a share in (0, 1], got {size!r}")
+        raise UserError(f"{name} must be at least 1 pixel, or a share in (0, 1], got {size!r}")
     return number
 
 
@@ -42,7 +43,7 @@ def check_size_range(size_range: Sequence[float]) -> tuple[float, float]:
         raise TypeError(f"size_range must be (low, high), got {size_range!r}")
     low, high = (check_size("size_range", size) for size in size_range)
     if type(low) is not type(high) or low > high:
-        raise ValueError(f"size_range must be two shares or two ints, low first, got {size_range!r}")
+        raise UserError(f"size_range must be two shares or two ints, low first, got {size_range!r}")
     return low, high
 
 
@@ -50,7 +51,7 @@ def check_value(value: FillWord | float | Sequence[float]) -> Fill:
     """A word as it is, numbers as a tuple."""
     if isinstance(value, str):
         if value not in ("point", "mean", "random"):
-            raise ValueError(f'value must be "point", "mean", "random" or numbers, got {value!r}')
+            raise UserError(f'value must be "point", "mean", "random" or numbers, got {value!r}')
         return value
     values: tuple[Any, ...] = tuple(value) if isinstance(value, Sequence) else (value,)
     if not values or not all(isinstance(v, numbers.Real) for v in values):
@@ -63,13 +64,13 @@ def check_normalisation(mean: Sequence[float] | None, std: Sequence[float] | Non
     if mean is None and std is None:
         return None
     if mean is None or std is None or len(mean) != len(std) or not all(s > 0 for s in std):
-        raise ValueError(f"mean and std must be given together, equally long, std positive, got {mean!r} and {std!r}")
+        raise UserError(f"mean and std must be given together, equally long, std positive, got {mean!r} and {std!r}")
     return Normalisation(tuple(float(m) for m in mean), tuple(float(s) for s in std))
 
 
 def check_on_miss(on_miss: OnMiss) -> OnMiss:
     if on_miss not in ("random", "skip", "raise"):
-        raise ValueError(f'on_miss must be "random", "skip" or "raise", got {on_miss!r}')
+        raise UserError(f'on_miss must be "random", "skip" or "raise", got {on_miss!r}')
     return on_miss
 
 

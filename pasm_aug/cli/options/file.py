@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pasm_aug.cli.options.groups import Switch
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_text
 
 NOT_IN_FILES = ("help", "options", "dry_run")
@@ -46,13 +47,13 @@ def read_options(path: Path, parser: argparse.ArgumentParser) -> dict[str, Any]:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f" (did you mean {near[0].replace('_', '-')}?)" if near else ""
-            raise ValueError(f"{path}: {parser.prog} has no option {key!r}{hint}")
+            raise UserError(f"{path}: {parser.prog} has no option {key!r}{hint}")
         if name in values:
-            raise ValueError(f"{path}: {key} stands there twice")
+            raise UserError(f"{path}: {key} stands there twice")
         try:
             values[name] = _value(known[name], text)
         except argparse.ArgumentTypeError as error:
-            raise ValueError(f"{path}: {key}: {error}") from None
+            raise UserError(f"{path}: {key}: {error}") from None
     return values
 
 
@@ -111,19 +112,19 @@ def _pairs(path: Path) -> Iterator[tuple[str, str | None]]:
     """Keys and values of a file in their order: the text of each value, ``None`` for null."""
     kinds = {".yaml": _yaml, ".yml": _yaml, ".toml": _toml, ".json": _json}
     if path.suffix.lower() not in kinds:
-        raise ValueError(f"--options {path}: the name must end in .yaml, .yml, .toml or .json")
+        raise UserError(f"--options {path}: the name must end in .yaml, .yml, .toml or .json")
     try:
         pairs = kinds[path.suffix.lower()](path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise ValueError(f"--options {path} cannot be read: {error.strerror}") from error
+        raise UserError(f"--options {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"--options {path} cannot be read: {error}") from error
+        raise UserError(f"--options {path} cannot be read: {error}") from error
     for key, value in pairs:
         if isinstance(value, bool):
             value = str(value).lower()
         if isinstance(value, dict | list):
             kind = "a list" if type(value) is list else "a group of them"
-            raise ValueError(f"{path}: {key}: wanted one value, got {kind}")
+            raise UserError(f"{path}: {key}: wanted one value, got {kind}")
         yield key, None if value is None else str(value)
 
 
@@ -138,7 +139,7 @@ class _Pairs(list[tuple[str, Any]]):
 def _json(text: str) -> Iterable[tuple[str, Any]]:
     pairs = json.loads(text, object_pairs_hook=_Pairs, parse_float=str, parse_int=str, parse_constant=str)
     if not isinstance(pairs, _Pairs):
-        raise ValueError('it should hold an object such as {"epochs": 12}')
+        raise UserError('it should hold an object such as {"epochs": 12}')
     return pairs
 
 
@@ -149,11 +150,11 @@ def _yaml(text: str) -> Iterable[tuple[str, Any]]:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise UserError(" ".join(str(error).split())) from error
     if root is None:
         return []
     if not isinstance(root, yaml.MappingNode):
-        raise ValueError("it should hold lines such as epochs: 12")
+        raise UserError("it should hold lines such as epochs: 12")
     return [(str(key.value), _scalar(value)) for key, value in root.value]
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import Switch, add_machine
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import path
 from pasm_aug.rounds import options
 
@@ -54,9 +55,7 @@ def check_training(args: argparse.Namespace) -> None:
     """
     shortest = args.epochs if getattr(args, "teacher", None) else min(args.epochs, getattr(args, "teacher_epochs", 1e9))
     if args.warmup > shortest:
-        raise ValueError(
-            f"--warmup must be at most the {shortest} epochs of the shortest training, got {args.warmup:g}"
-        )
+        raise UserError(f"--warmup must be at most the {shortest} epochs of the shortest training, got {args.warmup:g}")
     if args.tensorboard:
         from pasm_aug.training.tensorboard import check_installed  # loads torch: not for --help
 

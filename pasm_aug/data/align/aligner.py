@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.align.detector import Detector, Face
 from pasm_aug.data.align.warp import template, to_rgb, umeyama, warp
 
@@ -82,7 +83,7 @@ class FaceAligner:
             ("batch_size", self.batch_size >= 1, "1 or more"),
         ):
             if not good:
-                raise ValueError(f"{name} must be {wanted}, got {getattr(self, name)!r}")
+                raise UserError(f"{name} must be {wanted}, got {getattr(self, name)!r}")
 
     def __call__(self, image: Image.Image) -> list[AlignedFace]:
         """The chosen faces of a photograph of any mode, aligned; an empty list when there is none."""
@@ -137,17 +138,17 @@ class FaceAligner:
         """(2, 3) float64: photograph (x, y, 1) → frame (x, y), as :meth:`align` applies it."""
         if self.mode == "crop":
             if box is None:
-                raise ValueError('mode="crop" needs the box of the face, got None')
+                raise UserError('mode="crop" needs the box of the face, got None')
             left, top, right, bottom = box
             side = max(right - left, bottom - top) * (1 + 2 * self.margin)
             if not side > 0:
-                raise ValueError(f"box must be (left, top, right, bottom), left < right, top < bottom, got {box}")
+                raise UserError(f"box must be (left, top, right, bottom), left < right, top < bottom, got {box}")
             scale, centre = self.size / side, np.array([left + right, top + bottom]) / 2
             return np.column_stack([scale * np.eye(2), self.size / 2 - scale * centre])
         points = np.asarray(np.nan if landmarks is None else landmarks, float)
         target = template(self.size, self.margin)
         if points.shape != (5, 2) or not np.isfinite(points).all():
-            raise ValueError(f"landmarks must be five finite points (5, 2), got {points.tolist()}")
+            raise UserError(f"landmarks must be five finite points (5, 2), got {points.tolist()}")
         if self.mode == "eyes":
             return umeyama(points[:2], np.column_stack([target[:2, 0], np.full(2, target[:2, 1].mean())]))
         return umeyama(points, target)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.align.warp import TEMPLATE, umeyama, warp
 
 _SEEN_SIDE = 48  # what MTCNN's last network looks at; smaller images are enlarged to it
@@ -70,7 +71,7 @@ class Detector:
 
         device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
         if device.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError(f"device {device!r} was asked for, but this machine has no GPU that torch can use")
+            raise UserError(f"device {device!r} was asked for, but this machine has no GPU that torch can use")
         return MTCNN(min_face_size=self.min_face_size, thresholds=list(self.thresholds), device=torch.device(device))
 
     def _search(self, images: Sequence[Image.Image], border: float) -> Iterator[tuple[int, list[Face]]]:

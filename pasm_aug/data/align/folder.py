@@ -24,6 +24,7 @@ from typing import Any, Literal, get_args
 
 from tqdm import tqdm
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock, LockedError
 from pasm_aug.core.files import read_json, write_json
 from pasm_aug.core.recorded_options import refuse
@@ -124,12 +125,12 @@ def align_folder(
         ("processes", processes, processes >= 1, "1 or more"),
     ):
         if not good:
-            raise ValueError(f"{name} must be {wanted}, got {value!r}")
+            raise UserError(f"{name} must be {wanted}, got {value!r}")
     src, dst = Path(src).resolve(), Path(dst).resolve()
     if not src.is_dir():
         raise FileNotFoundError(f"{src} is no folder of photographs")
     if dst.is_relative_to(src):
-        raise ValueError(f"{dst} lies in {src}: aligned faces would be taken for photographs; choose another folder")
+        raise UserError(f"{dst} lies in {src}: aligned faces would be taken for photographs; choose another folder")
     found = find_images(src)
     files = [path.relative_to(src) for path in found.images]
     if not files:
@@ -138,12 +139,12 @@ def align_folder(
     names = dict(zip((path.as_posix() for path in files), output_names(files), strict=True))
     dst.mkdir(parents=True, exist_ok=True)
     if not (dst / "align.json").exists() and any(not path.name.startswith(".") for path in dst.iterdir()):
-        raise ValueError(f"{dst} holds files but no align.json, so they are not ours: choose a new or empty folder")
+        raise UserError(f"{dst} holds files but no align.json, so they are not ours: choose a new or empty folder")
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(FileLock(dst / ".align", doing="filled"))
         except LockedError as error:
-            raise ValueError(f"{dst} is being filled by another process") from error
+            raise UserError(f"{dst} is being filled by another process") from error
         records = Records(dst)
         if not resume:
             records.forget(list(records.rows))
@@ -162,7 +163,7 @@ def align_folder(
     summary = dataclasses.replace(AlignSummary.of(records.rows), left_out=found.left_out)
     if no_face == "error" and summary.skipped:
         first = min(file for file, rows in records.rows.items() if rows[0]["status"] == "skipped")
-        raise ValueError(
+        raise UserError(
             f"no face in {summary.skipped:,} of {len(every):,} images, the first is {src / first}; all others are "
             f"done; {dst / 'align.csv'} lists these as skipped"
         )
@@ -181,7 +182,7 @@ def output_names(files: Sequence[Path]) -> list[str]:
     owner: dict[str, Path] = {}
     for path, name in zip(files, names, strict=True):
         if (other := owner.setdefault(name.casefold(), path)) is not path:
-            raise ValueError(f"{other} and {path} would both become {name}: rename one")
+            raise UserError(f"{other} and {path} would both become {name}: rename one")
     return names
 
 

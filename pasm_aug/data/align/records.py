@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_atomic
 from pasm_aug.data.align.detector import Face
 
@@ -39,7 +40,7 @@ class Records:
             whole = path.read_bytes().decode("utf-8", "surrogateescape").rpartition("\n")[0]  # a kill cuts the last
             rows = csv.DictReader(io.StringIO(whole, newline=""))
             if list(rows.fieldnames or COLUMNS) != list(COLUMNS):
-                raise ValueError(f"{path} is damaged: its columns are {', '.join(rows.fieldnames or ())}")
+                raise UserError(f"{path} is damaged: its columns are {', '.join(rows.fieldnames or ())}")
             self._take([row for row in rows if None not in row and None not in row.values()])
         if self.journal.exists():
             self.fold()

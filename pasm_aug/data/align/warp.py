@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.files import as_seen, read_image
 
 TEMPLATE = np.array(
@@ -44,7 +45,7 @@ def umeyama(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     middle, goal = source.mean(0), target.mean(0)
     spread = ((source - middle) ** 2).sum(1).mean()
     if spread < 1e-12:
-        raise ValueError(f"no similarity is determined by points that all lie at {tuple(middle)}")
+        raise UserError(f"no similarity is determined by points that all lie at {tuple(middle)}")
     u, d, vt = np.linalg.svd((target - goal).T @ (source - middle) / len(source))
     sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
     turn = (u * sign) @ vt * ((d * sign).sum() / spread)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.base import SPLITS, ExpressionDataset, Split, Transform, check_split
 from pasm_aug.data.synthetic.description import PROTOTYPES, UNIT_FEATURES, Difficulty, Face, describe_face
 from pasm_aug.data.synthetic.drawing import paint_face
@@ -61,13 +62,13 @@ class SyntheticExpressions(ExpressionDataset):
         check_split(split)
         length = DEFAULT_LENGTHS[split] if length is None else length
         if size < MIN_SIZE:
-            raise ValueError(f"size must be at least {MIN_SIZE} pixels, got {size}")
+            raise UserError(f"size must be at least {MIN_SIZE} pixels, got {size}")
         if length < 1:
-            raise ValueError(f"length must be at least 1, got {length}")
+            raise UserError(f"length must be at least 1, got {length}")
         if seed < 0:
-            raise ValueError(f"seed must not be negative, got {seed}")
+            raise UserError(f"seed must not be negative, got {seed}")
         if not 0 <= label_noise <= 1:
-            raise ValueError(f"label_noise must lie in [0, 1], got {label_noise}")
+            raise UserError(f"label_noise must lie in [0, 1], got {label_noise}")
         self.split, self.size, self.seed = split, size, seed
         self.label_noise, self.difficulty = label_noise, difficulty
         self.shown = self._shown(length)

@@ -10,6 +10,7 @@ from math import cos, sin
 
 import numpy as np
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.data.synthetic.description import Face
 
 Curve = np.ndarray  # (N, 2) float64: x, y in face units
@@ -171,7 +172,7 @@ def feature_boxes(face: Face, feature: str) -> list[np.ndarray]:
     elif feature == "face":
         curves = [head_outline(face)]
     else:
-        raise ValueError(f"feature must be brows, eyes, nose, mouth or face, got {feature!r}")
+        raise UserError(f"feature must be brows, eyes, nose, mouth or face, got {feature!r}")
     project, margin = Projection(face), 0.0 if feature == "face" else 0.03 * face.scale
     boxes = []
     for curve in curves:

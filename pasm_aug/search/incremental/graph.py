@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.search.incremental.layers import Layer, layer_of
 
 Edge = tuple[str, str]
@@ -209,7 +210,7 @@ def _result(graph: fx.Graph) -> fx.Node:
     elif isinstance(result, tuple | list) and result:
         result = result[0]
     if not isinstance(result, fx.Node):
-        raise ValueError("the network returns no logits")
+        raise UserError("the network returns no logits")
     return result
 
 
