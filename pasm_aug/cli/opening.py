@@ -91,10 +91,13 @@ def about(args: argparse.Namespace, dataset: Any) -> dict[str, Any]:
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             outputs = [model.train(mode)(model.preprocess(noise)) for mode in (True, False)]  # type: ignore[operator]
-            logits = [take_logits(part) for part in outputs]
     except Exception as error:
         what = str(error) or f"{type(error).__name__} without a word"
         raise UserError(f"model {args.model!r} does not work on {size}: {what}") from error
+    try:
+        logits = [take_logits(part) for part in outputs]
+    except UserError as error:
+        raise UserError(f"model {args.model!r} must give logits: {error}") from error
     if any(part.shape != (2, len(dataset.classes)) for part in logits):
         got = [tuple(part.shape) for part in logits]
         raise UserError(f"model {args.model!r} must give logits (2, {len(dataset.classes)}) for 2 {size}, got {got}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 
 from pasm_aug.core.errors import UserError
 
@@ -26,6 +29,22 @@ def process_state(device: str | None = None) -> PartialState:
     if device is not None and state.device.type != device:
         raise UserError(f"device {device!r} was requested, but this process already computes on {state.device}")
     return state
+
+
+def exists_for_all(path: Path) -> bool:
+    """Whether the first process sees a file; the others wait until they see it too, for a file system may be slow.
+
+    Raises:
+        FileNotFoundError: this process does not see it even after a minute.
+    """
+    state = PartialState()
+    (exists,) = broadcast_object_list([path.exists()])
+    until = time.monotonic() + 60
+    while exists and not path.exists():
+        if time.monotonic() > until:
+            raise FileNotFoundError(f"{path} is seen by the first process, but not by process {state.process_index}")
+        time.sleep(0.1)
+    return bool(exists)
 
 
 def make_accelerator(device: str | None = None, precision: str = "no") -> Accelerator:

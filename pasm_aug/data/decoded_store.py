@@ -1,7 +1,6 @@
-"""Images decoded once into a file that is mapped into memory: for data sets too large to be held there.
+"""Images decoded once into a file (``decoded_format.py``) that is mapped into memory: for data sets too large for it.
 
-It is written under a hidden name and renamed when it is whole; ``decoded_format.py`` says what it looks like.
-"""
+It is written under a hidden name and renamed when it is whole."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch import nn
 from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_atomic
-from pasm_aug.core.processes import process_state
+from pasm_aug.core.processes import exists_for_all, process_state
 from pasm_aug.models import load_model, save_model
 from pasm_aug.rounds.model_card import model_card
 from pasm_aug.rounds.results import RoundResult
@@ -53,7 +53,7 @@ def read_round(folder: Path, model: nn.Module) -> tuple[RoundResult, nn.Module] 
     Raises:
         ValueError: one of its files is damaged.
     """
-    if not (folder / "result.json").exists():
+    if not exists_for_all(folder / "result.json"):
         return None
     if corrupt := damaged(folder):
         raise UserError(

@@ -13,7 +13,7 @@ from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_json
 from pasm_aug.core.options import identity
-from pasm_aug.core.processes import process_state
+from pasm_aug.core.processes import exists_for_all, process_state
 from pasm_aug.core.recorded_options import refuse
 from pasm_aug.rounds.arms import make_erase
 from pasm_aug.rounds.results import RoundResult
@@ -26,7 +26,7 @@ def shared_positions(teacher: Any, out: Path) -> PositionCache | None:
         return None
     other = Path(teacher.folder).parent
     theirs = other / "round-1" / "positions.safetensors"
-    if other == out or not theirs.exists():
+    if other == out or not exists_for_all(theirs):
         return None
     old, new = (read_json(run / "options.json") for run in (other, out))
     same = not old.get("miner") and all(old[k] == new[k] for k in ("search", "seed", "data"))
@@ -68,6 +68,7 @@ def check_options(out: Path, options: dict[str, Any]) -> None:
         out.mkdir(parents=True, exist_ok=True)
         with resealed(out):
             write_json(file, options)
+    process_state().wait_for_everyone()  # else another reads it before it is there
 
 
 def translated(recorded: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

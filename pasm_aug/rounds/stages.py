@@ -19,7 +19,7 @@ from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cache.stack import stacked_positions
 from pasm_aug.core.files import write_atomic
 from pasm_aug.core.networks import copied
-from pasm_aug.core.processes import process_state
+from pasm_aug.core.processes import exists_for_all, process_state
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.data.overlap import shared_images
 from pasm_aug.models import load_model
@@ -187,7 +187,7 @@ class Stages:
 
     def _mined(self, number: int) -> PositionCache | None:
         path = self.out / f"round-{number}" / "positions.safetensors"
-        return PositionCache.open(path) if path.exists() else None
+        return PositionCache.open(path) if exists_for_all(path) else None
 
     def _fit(self, network: nn.Module, folder: Path, **options: Any) -> TrainResult:
         folder.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,7 @@ def test_a_single_training_is_tried_too(empty, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--model", "googlenet"], "making the network: model 'googlenet' must give logits"),
+        (["--model", "torch.nn:Identity"], "making the network: model 'torch.nn:Identity' must give logits"),
         (["--data", "folder", "--root", "/nowhere"], "reading the images: "),
         (["--lr", "1e30", "--teacher-lr", "1e30"], "error: first teacher: teacher: the "),
         (["--teacher", "/nowhere"], "/nowhere"),

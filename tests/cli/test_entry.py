@@ -97,7 +97,7 @@ def test_run_on_a_folder_of_images_with_another_network(tmp_path):
         (["run", "--baselines", "none,cutout"], "cutout"),
         (["run", "--preset", "paper", "--model", "small", "--limit", "14"], "ImageNet"),
         (["run", "--limit", "14", "--model", "os:getcwd"], "os:getcwd"),
-        (["run", "--limit", "14", "--model", "googlenet"], "must give logits"),
+        (["run", "--limit", "14", "--model", "torch.nn:Identity"], "must give logits"),
         (["run", "--limit", "14", "--model", "vit_b_32", "--image-size", "48"], "does not work on 48×48"),
         (["mine", "--teacher", "/nowhere", "--out", "x"], "/nowhere/model.json"),
         (["evaluate", "--checkpoint", "/nowhere"], "/nowhere"),
