@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -28,11 +27,10 @@ from pasm_aug.cli.options.training import check_training
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_json
-from pasm_aug.core.image_content import content_key
 from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
 from pasm_aug.models import save_model
-from pasm_aug.rounds.arms import MINED, arm_positions, default_geometry, make_erase
+from pasm_aug.rounds.arms import MINED, arm_positions, default_geometry, hit_rate, make_erase
 from pasm_aug.rounds.folder import read_round, write_round
 from pasm_aug.rounds.options import Erasing
 from pasm_aug.rounds.results import RoundResult
@@ -44,8 +42,6 @@ from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.options import LossOptions, TrainingOptions
 from pasm_aug.training.result import TrainResult
 from pasm_aug.transforms.paired_view import PairedView
-
-FEW = 64  # images that are looked up before a training
 
 
 def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -77,7 +73,8 @@ def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentPa
     score = functools.partial(evaluation.evaluate, trained.model, device=args.device, workers=args.workers)
     arm, number = ("teacher", 0) if teacher is None else (args.augment, 1)
     result = RoundResult(arm, number, str(args.out), None, True, score(train_split), score(val))
-    result.hit_rate = trained.hit_rate
+    if args.augment in MINED:
+        result.hit_rate = hit_rate(PositionCache.open(args.positions), train_split)
     write_round(result, trained, info)
     kept = f" (weights of epoch {trained.epoch})" if trained.epoch < len(trained.history) else ""
     say(f"{_scores(result)}{kept}  → {args.out}")
@@ -101,22 +98,14 @@ def check_train(args: argparse.Namespace) -> None:
         raise UserError(f"--augment {args.augment} needs --teacher DIR, whose class activation maps it follows")
 
 
-def _check_known(positions: PositionCache, dataset: Any) -> None:
-    """Raise a UserError if none of some images, evenly spaced, has a point: all would be erased anywhere."""
-    few = [dataset[len(dataset) * i // FEW][:2] for i in range(min(FEW, len(dataset)))]
-    keys = np.array([content_key(image) for image, _ in few])
-    if not positions.lookup(keys=keys).hit.any():
-        raise UserError(
-            f"--positions {positions.path} knows none of {len(few)} training images looked up: it was mined on another "
-            "data set, split, --image-size or --limit"
-        )
-
-
 def fit(args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module | None, out: Path) -> TrainResult:
     """What ``train`` does once its data are open; all files go into ``out``, or the training there goes on."""
     mined = PositionCache.open(args.positions) if args.augment in MINED else None
-    if mined is not None:
-        _check_known(mined, train_split)
+    if mined is not None and not hit_rate(mined, train_split):
+        raise UserError(
+            f"--positions {args.positions} knows none of the training images that were looked up: it was mined on "
+            "another data set, split, --image-size or --limit"
+        )
     points = arm_positions(
         args.augment, mined, teacher, train_split, out, seed=args.seed, device=args.device, progress=not args.quiet
     )

@@ -81,6 +81,17 @@ def arm_positions(
     return cam_peak_positions(mined, cams, file)
 
 
+def hit_rate(positions: PositionCache, dataset: Any) -> float:
+    """Share of the images of ``dataset`` whose point the cache knows, of 256 evenly spaced ones, by their content."""
+    import numpy as np
+
+    from pasm_aug.core.image_content import content_key
+
+    few = min(256, len(dataset))
+    keys = np.array([content_key(dataset[len(dataset) * i // few][0]) for i in range(few)])
+    return float(positions.lookup(keys=keys).hit.mean())
+
+
 def make_erase(
     augment: str,
     positions: PositionCache | str | Path | None,

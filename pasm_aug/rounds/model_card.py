@@ -202,7 +202,7 @@ def _training(result: RoundResult, options: Mapping[str, Any]) -> str:
     if result.erased_share:
         lines.append(f"- erased: {result.erased_share:.1%} of the pixels seen in the last epoch")
     if result.hit_rate is not None:
-        lines.append(f"- found in the cache of positions: {result.hit_rate:.1%} of the images to be erased")
+        lines.append(f"- training images that the cache of positions knows: {result.hit_rate:.1%}")
     for key, value in options.items():
         if key == "data" or value in (None, {}, ""):
             continue

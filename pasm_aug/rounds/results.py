@@ -36,7 +36,7 @@ class RoundResult:
     seconds: dict[str, float] = field(default_factory=dict)
     queries: int = 0
     erased_share: float = 0.0  # of the pixels seen in the last epoch
-    hit_rate: float | None = None  # share of the images to be erased whose point the cache knew
+    hit_rate: float | None = None  # share of the training images whose point the cache knows
     gain: float = 0.0
     gain_error: float = 0.0
     gain_over: int | None = None

@@ -23,7 +23,7 @@ from pasm_aug.core.processes import exists_for_all, process_state
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.data.overlap import shared_images
 from pasm_aug.models import load_model
-from pasm_aug.rounds.arms import MINED, arm_positions, make_erase
+from pasm_aug.rounds.arms import MINED, arm_positions, hit_rate, make_erase
 from pasm_aug.rounds.folder import read_round, rewrite_round, write_round
 from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult
@@ -123,6 +123,7 @@ class Stages:
         result.gain, result.gain_error, result.gain_over = gain.gain, gain.error, over.round
         result.teacher_round, result.improved = best.round, result.val.accuracy > best.val.accuracy
         result.seconds, result.queries = seconds | result.seconds, queries
+        result.hit_rate = None if points is None else hit_rate(points, self.splits["train"])
         return write_round(result, trained, self._info(best.folder, initial=self.options.student)), trained.model
 
     def _info(self, parent: str | None, **more: Any) -> dict[str, Any]:
@@ -223,6 +224,5 @@ class Stages:
             "train": sum(row["seconds"] for row in trained.history),
             "score": time.perf_counter() - started,
         }
-        result.hit_rate = trained.hit_rate
         result.erased_share = trained.history[-1].get("erased_share", 0.0) if trained.history else 0.0
         return result

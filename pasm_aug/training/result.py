@@ -13,10 +13,8 @@ class TrainResult:
 
     Attributes:
         epoch: whose weights the network holds.
-        hit_rate: share of the images to be erased whose point the cache knew; ``None`` where none was looked up.
     """
 
     model: nn.Module
     history: list[dict[str, float]] = field(default_factory=list)
     epoch: int = 0
-    hit_rate: float | None = None

@@ -157,9 +157,7 @@ def train(
             progress=progress,
         )
         with memory_advice(options.batch_size, options.accumulate), compile_advice():
-            result = loop.run()
-    result.hit_rate = _hit_rate(getattr(transform, "erase", None))
-    return result
+            return loop.run()
 
 
 def _sampler(dataset: Any, options: TrainingOptions, seed: int, accelerator: Accelerator) -> EpochSampler:
@@ -184,13 +182,6 @@ def _optimizer(model: nn.Module, options: TrainingOptions, steps: int) -> tuple[
         return optimizer, options.scheduler(optimizer)
     rates: dict[str, Any] = {name: getattr(options, name) for name in ("schedule", "milestones", "warmup")}
     return optimizer, make_scheduler(optimizer, steps, options.epochs, **rates)
-
-
-def _hit_rate(erase: Any) -> float | None:
-    """Share of the images to be erased whose point the cache knew, as this process and its workers saw it."""
-    counts = erase.stats() if hasattr(erase, "stats") and getattr(erase, "cache", None) is not None else {}
-    looked_up = counts.get("hits", 0) + counts.get("misses", 0)
-    return counts["hits"] / looked_up if looked_up else None
 
 
 def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:
