@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
+from pasm_aug.core.compiled import compiled
 from pasm_aug.core.rng import CANDIDATE_BITS, philox4x32
 
 _philox = njit(philox4x32)
@@ -15,7 +16,7 @@ _philox = njit(philox4x32)
 _SHIFT = CANDIDATE_BITS
 
 
-@njit(cache=True)
+@compiled()
 def random_words(
     seed0: int, seed1: int, key: int, generation: int, candidate: int, block: int
 ) -> tuple[int, int, int, int]:
@@ -23,13 +24,13 @@ def random_words(
     return _philox(key & 0xFFFFFFFF, (key >> 32) & 0xFFFFFFFF, generation, candidate | (block << _SHIFT), seed0, seed1)
 
 
-@njit(cache=True)
+@compiled()
 def _unit(high: int, low: int) -> float:
     """53 bits of two words as a float in [0, 1)."""
     return ((high >> 5) * 67108864.0 + (low >> 6)) / 9007199254740992.0
 
 
-@njit(cache=True)
+@compiled()
 def draw_uniform(seed0: int, seed1: int, keys: np.ndarray, bounds: np.ndarray, population: np.ndarray) -> None:
     """Fill ``population``: every gene uniform in its bounds."""
     for b in range(population.shape[0]):
@@ -39,7 +40,7 @@ def draw_uniform(seed0: int, seed1: int, keys: np.ndarray, bounds: np.ndarray, p
                 population[b, i, d] = bounds[d, 0] + _unit(w0, w1) * (bounds[d, 1] - bounds[d, 0])
 
 
-@njit(cache=True)
+@compiled()
 def draw_one_pixel(seed0: int, seed1: int, keys: np.ndarray, bounds: np.ndarray, population: np.ndarray) -> None:
     """Fill ``population`` as Su et al. 2019: genes 0 and 1 uniform, all others N(128, 127) clipped to their bounds."""
     for b in range(population.shape[0]):
@@ -54,7 +55,7 @@ def draw_one_pixel(seed0: int, seed1: int, keys: np.ndarray, bounds: np.ndarray,
                     population[b, i, d] = min(max(128.0 + 127.0 * normal, bounds[d, 0]), bounds[d, 1])
 
 
-@njit(cache=True)
+@compiled()
 def _other(word: int, size: int, a: int, b: int, c: int, taken: int) -> int:
     """An index below ``size`` that is none of the first ``taken`` of a < b < c, uniform but for 2⁻³² · size."""
     index = (word * (size - taken)) >> 32
@@ -67,7 +68,7 @@ def _other(word: int, size: int, a: int, b: int, c: int, taken: int) -> int:
     return index
 
 
-@njit(cache=True)
+@compiled()
 def pick_three(word1: int, word2: int, word3: int, size: int, own: int) -> tuple[int, int, int]:
     """Three different indices below ``size``, none of them ``own``."""
     r1 = _other(word1, size, own, 0, 0, 1)
@@ -82,7 +83,7 @@ def pick_three(word1: int, word2: int, word3: int, size: int, own: int) -> tuple
     return r1, r2, _other(word3, size, a, b, c, 3)
 
 
-@njit(cache=True)
+@compiled()
 def mutate(
     seed0: int,
     seed1: int,
@@ -112,7 +113,7 @@ def mutate(
                 trial[b, i, d] = min(max(gene, bounds[d, 0]), bounds[d, 1])
 
 
-@njit(cache=True)
+@compiled()
 def select(population: np.ndarray, scores: np.ndarray, trial: np.ndarray, trial_scores: np.ndarray) -> None:
     """Put each child in its parent's place, in place, where its score is lower; a tie keeps the parent."""
     for b in range(population.shape[0]):

@@ -8,10 +8,11 @@ Shapes: B images, N changes; maps (B, H, W, C) and windows (N, h, w, C), channel
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from pasm_aug.core.compiled import compiled
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def paste_patches(
     maps: np.ndarray,
     rows: np.ndarray,
@@ -66,7 +67,7 @@ def paste_patches(
                         row[q * channels : (q + 1) * channels] = changed[x : x + channels]
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def shift_windows(
     maps: np.ndarray,
     rows: np.ndarray,
@@ -102,7 +103,7 @@ def shift_windows(
                             cell[o] += taps[o] * d
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def change_along(
     maps: np.ndarray,
     gradients: np.ndarray,
