@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_atomic, write_json
 from pasm_aug.core.networks import to_tensors
+from pasm_aug.core.seeding import seeded
 from pasm_aug.core.weights import load_weights, start_from
 
 SURE_FIT = 0.9  # share of the parameters; below it, more than a head of other classes is missing
@@ -113,9 +115,7 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
         ValueError: If the name is unknown, or the weights do not fit or cannot be had.
     """
     pretrained = weights == "imagenet"
-    with torch.random.fork_rng(devices=[], enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
+    with nullcontext() if seed is None else seeded(seed):
         try:
             model = _construct(name, num_classes, pretrained)
         except UserError:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from pasm_aug.cache.position_cache import PositionCache
@@ -29,6 +28,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_json
 from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
+from pasm_aug.core.seeding import seeded
 from pasm_aug.models import save_model
 from pasm_aug.rounds.arms import MINED, arm_positions, default_geometry, hit_rate, make_erase
 from pasm_aug.rounds.folder import read_round, write_round
@@ -110,8 +110,7 @@ def fit(args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module
         args.augment, mined, teacher, train_split, out, seed=args.seed, device=args.device, progress=not args.quiet
     )
     erase = make_erase(args.augment, points, **keywords_of(args, Erasing))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(args.seed)
+    with seeded(args.seed):
         network = model_factory(args, len(train_split.classes))()
     weights = replaced(LossOptions(), **keywords_of(args, LossOptions))
     balanced = class_weights(labels_of(train_split), len(train_split.classes)) if weights.class_weights else None

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
@@ -21,6 +20,7 @@ from pasm_aug.core.files import write_atomic
 from pasm_aug.core.networks import copied
 from pasm_aug.core.processes import exists_for_all, process_state
 from pasm_aug.core.rng import derive_seed
+from pasm_aug.core.seeding import seeded
 from pasm_aug.data.overlap import shared_images
 from pasm_aug.models import load_model
 from pasm_aug.rounds.arms import MINED, arm_positions, hit_rate, make_erase
@@ -50,8 +50,7 @@ class Stages:
 
     def fresh(self, number: int) -> nn.Module:
         """An untrained network of round ``number``, the same in every arm."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(self.options.seed, number))
+        with seeded(derive_seed(self.options.seed, number)):
             return self._preprocessing(self.model())
 
     def _preprocessing(self, network: nn.Module) -> nn.Module:

@@ -44,7 +44,7 @@ def class_activation_maps(
     """
     preprocess = preprocess_of(model, preprocess)
     place = device_of(model) if device is None else torch.device(device)
-    with frozen(model, place), torch.enable_grad(), _outputs(model) as outputs:
+    with frozen(model, place, preprocess), torch.enable_grad(), _outputs(model) as outputs:
         inputs = preprocess(images.to(place)).detach().requires_grad_()
         score = take_logits(model(inputs)).gather(1, labels.to(place)[:, None]).sum()
         maps = [x for x in outputs if x.ndim == 4 and len(x) == len(images) and x.shape[2] * x.shape[3] > 1]

@@ -12,16 +12,18 @@ from torch import nn
 
 
 @contextmanager
-def frozen(model: nn.Module, device: torch.device | None = None) -> Iterator[None]:
+def frozen(model: nn.Module, device: torch.device | None = None, preprocess: object = None) -> Iterator[None]:
     """Within: evaluation mode, no parameter takes gradients, true float32, no autocast; on leaving, all is as it was.
 
-    Restored are the training flag of every submodule, ``requires_grad`` of every parameter, the device, the precision
-    of float32, and the global random states of Python, numpy and torch. Hooks are left alone.
+    Restored are the training flag of every submodule, ``requires_grad`` of every parameter, the device (also of a
+    ``preprocess`` that is a module), the precision of float32, and the global random states of Python, numpy and torch.
+    Hooks are left alone.
     """
     training = [(module, module.training) for module in model.modules()]
     trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    home = device_of(model)
-    device = device or home
+    device = device or device_of(model)
+    parts = [part for part in (model, preprocess) if isinstance(part, nn.Module)]
+    moved = [(part, home) for part in parts if (home := device_of(part, device)) != device]
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     cuda = [device] if device.type == "cuda" else []
     off = torch.autocast(device.type, enabled=False)
@@ -29,12 +31,12 @@ def frozen(model: nn.Module, device: torch.device | None = None) -> Iterator[Non
         try:
             model.eval()
             model.requires_grad_(False)
-            if device != home:
-                model.to(device)
+            for part, _ in moved:
+                part.to(device)
             yield
         finally:
-            if device != home:
-                model.to(home)
+            for part, home in moved:
+                part.to(home)
             for parameter, flag in trainable:
                 parameter.requires_grad_(flag)
             for module, flag in training:
@@ -63,8 +65,8 @@ def _true_float32() -> Iterator[None]:
             part.fp32_precision = precision
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model's first parameter or buffer lies; the CPU if it has none."""
+def device_of(model: nn.Module, default: torch.device = torch.device("cpu")) -> torch.device:  # noqa: B008
+    """Where the model's first parameter or buffer lies; ``default`` if it has none."""
     for tensor in (*model.parameters(), *model.buffers()):
         return tensor.device
-    return torch.device("cpu")
+    return default

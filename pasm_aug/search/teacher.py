@@ -88,7 +88,7 @@ class TeacherObjective:
         self._prepared: dict[tuple[int, int, int], Incremental | None] = {}
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(frozen(self.model, self.device))
+        self._stack.enter_context(frozen(self.model, self.device, self.to_input.preprocess))
         return self
 
     def __exit__(self, *error: object) -> None:

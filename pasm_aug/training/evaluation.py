@@ -144,10 +144,10 @@ def _batches(
         logits = take_logits(model(preprocess(to_uint8_tensor(first)[None].to(state.device)))).float()
         yield torch.zeros(1, dtype=torch.int64), logits, torch.tensor([int(label)])
         for batch, (images, target) in zip(sampler, make_loader(dataset, sampler, workers=workers), strict=True):
-            logits = take_logits(model(preprocess(images.to(state.device)))).float()
+            logits = take_logits(model(preprocess(images.to(state.device, non_blocking=True)))).float()
             check_targets(target, logits)
             index = torch.tensor([index for _, index in batch], device=state.device)
-            yield index, logits, target.to(state.device)
+            yield index, logits, target.to(state.device, non_blocking=True)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from pasm_aug.core.files import write_csv
 from pasm_aug.core.rng import derive_seed
+from pasm_aug.core.seeding import reseed
 from pasm_aug.training.checkpoint import Saved, load_checkpoint, save_checkpoint
 from pasm_aug.training.evaluation import Metrics
 from pasm_aug.training.guards import DivergedError
@@ -161,7 +162,7 @@ class EpochLoop:
             if self.cached_logits is not None:
                 predictions = self.cached_logits[[index for _, index in order[number - saved.step]]]
             # Dropout and its like draw from (seed, epoch, step, process) alone.
-            torch.manual_seed(derive_seed(self.seed, epoch, number, self.accelerator.process_index, 1))
+            reseed(derive_seed(self.seed, epoch, number, self.accelerator.process_index, 1), gpus=device.type == "cuda")
             total[:3] += self.step(images, clean[0] if clean else None, target, self.sampler.size(number), predictions)
             total[3:] += torch.stack([erased.sum(), seen.sum()]).to(device)
             if self.average:

@@ -118,7 +118,8 @@ class CamRegionErase(v2.Transform):
             pixel = tuple(int(v) for v in values) if len(values) > 1 else int(values[0])
             image.paste(pixel, mask=PIL.Image.fromarray(mask.numpy().astype(np.uint8) * 255))
             return image
-        erased = torch.where(mask, torch.tensor(values, dtype=image.dtype)[:, None, None], image.as_subclass(Tensor))
+        mask, colour = mask.to(image.device), torch.tensor(values, dtype=image.dtype, device=image.device)
+        erased = torch.where(mask, colour[:, None, None], image.as_subclass(Tensor))
         return tv_tensors.wrap(erased, like=image) if isinstance(image, tv_tensors.TVTensor) else erased
 
     def erased_area(self, *, here: bool = False) -> tuple[int, int]:

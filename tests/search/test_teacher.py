@@ -297,3 +297,25 @@ def test_misuse_is_named() -> None:
         t.clean(IMAGES, LABELS)
     with TeacherObjective(model, scaled) as t, pytest.raises(ValueError, match=r"labels must have shape .*\(2,\)"):
         t.clean(IMAGES, [0, 1])
+
+
+def test_a_preprocess_that_is_a_module_goes_to_the_device_and_comes_back() -> None:
+    """With parts that lie on the meta device, which a machine without a GPU has too: that they are moved is noted."""
+    moves = []
+
+    class Part(nn.Module):
+        def __init__(self, name: str, device: str) -> None:
+            super().__init__()
+            self.name = name
+            self.register_buffer("mean", torch.empty(1, device=device))
+
+        def to(self, device: torch.device) -> "Part":  # type: ignore[override]
+            moves.append((self.name, str(device)))
+            return self
+
+    cpu = torch.device("cpu")
+    with frozen(Part("network", "meta"), cpu, Part("preprocess", "meta")):
+        assert moves == [("network", "cpu"), ("preprocess", "cpu")]
+    assert moves[2:] == [("network", "meta"), ("preprocess", "meta")]
+    with frozen(Part("network", "cpu"), cpu, lambda x: x):
+        assert len(moves) == 4
