@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from pasm_aug import PointSearch, PositionCache, mine_positions
 from pasm_aug.training.evaluation import evaluate
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.erase import PointAdversarialErase
@@ -95,3 +96,74 @@ def test_a_process_that_dies_ends_all_and_says_why(tmp_path, how, word):
     assert word in done.stderr
     assert time.monotonic() - started < 60
     assert not out.exists()
+
+
+SLOW = """
+import json, sys, time
+import pasm_aug.core.files as files
+from pasm_aug.core.processes import process_state
+
+rank = process_state("cpu").process_index
+replace = files.os.replace
+files.os.replace = lambda *names: (time.sleep(0.7), replace(*names))  # a file appears late
+
+import torch
+from pasm_aug import PointSearch, run_rounds
+from pasm_aug.rounds.results import RoundResult
+from tests.shapes import Shapes, own_net
+
+data = {"train": Shapes(30), "val": Shapes(16, seed=1), "test": Shapes(16, seed=2)}
+options = {"rounds": 1, "epochs": 1, "batch_size": 10, "device": "cpu", "progress": False}
+options["search"] = PointSearch(budget=4)
+out = sys.argv[1]
+first = run_rounds(own_net, data, out=out + "/point", **options)
+second = run_rounds(own_net, data, out=out + "/shuffled", augment="shuffled", teacher=first[0], **options)
+print("ended", rank, len(second), flush=True)
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_a_slow_file_system_does_not_end_the_second_arm(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [*TORCHRUN, str(tmp_path / "slow.py"), str(tmp_path)]
+    done = subprocess.run(command, env=ENVIRONMENT, timeout=240, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {"ended 0 2", "ended 1 2"} <= set(done.stdout.splitlines())
+    assert (tmp_path / "shuffled" / "round-1" / "result.json").exists()
+
+
+SHARED = """
+import json, sys, time
+import numpy as np
+from pasm_aug import PointSearch, mine_positions
+from pasm_aug.core.processes import process_state
+from pasm_aug.search import mine
+from tests.shapes import Shapes, own_net
+import torch
+
+state, mine.IMAGES_AT_ONCE, searched = process_state("cpu"), 4, []
+
+class Uneven(PointSearch):
+    def run(self, teacher, images, labels, **options):
+        time.sleep(0.3 if state.process_index else 0.02)
+        searched.append(len(images))
+        return super().run(teacher, images, labels, **options)
+
+mine_positions(own_net(), Shapes(80), sys.argv[1], search=Uneven(budget=4), device="cpu", progress=False)
+print("searched", state.process_index, sum(searched), flush=True)
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_nobody_waits_long_for_the_slowest_miner(tmp_path):
+    (tmp_path / "shared.py").write_text(SHARED)
+    command = [*TORCHRUN, str(tmp_path / "shared.py"), str(tmp_path / "c")]
+    done = subprocess.run(command, env=ENVIRONMENT, timeout=120, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split()[1:] for line in done.stdout.splitlines() if line.startswith("searched"))
+    assert int(found["0"]) + int(found["1"]) == 80
+    assert int(found["0"]) > int(found["1"]) > 0
+    alone = mine_positions(
+        own_net(), Shapes(80), tmp_path / "d", search=PointSearch(budget=4), device="cpu", progress=False
+    )
+    assert np.array_equal(PositionCache.open(tmp_path / "c").to_numpy()["xy"], alone.to_numpy()["xy"])

@@ -194,7 +194,7 @@ def _seconds_of_step(rows: list[dict[str, Any]], splits: dict[str, Any], args: a
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
-    with open(folder / "metrics.csv", newline="") as handle:
+    with open(folder / "metrics.csv", newline="", encoding="utf-8") as handle:
         return list(csv.DictReader(handle))
 
 

@@ -34,7 +34,7 @@ def predict(args: argparse.Namespace) -> None:
     from pasm_aug.core.files import beside, save_image, write_atomic
     from pasm_aug.core.processes import process_state
     from pasm_aug.data.align.aligner import FaceAligner
-    from pasm_aug.data.files import ImageError
+    from pasm_aug.data.files import ImageError, find_images
     from pasm_aug.training.prediction import Prediction, annotated, images_of, likeliest, table
     from pasm_aug.training.prediction import predict as predict_images
 
@@ -78,5 +78,8 @@ def predict(args: argparse.Namespace) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             save_image(target, annotated(file, own, classes))
         say(f"→ {args.out}/predictions.csv")
+    if args.images.is_dir():
+        for reason, count in find_images(args.images).left_out.items():
+            say(f"left out, {reason}: {count:,}")
     if not results:
         raise UserError(f"no face in {args.images} was classified: {corrupt:,} of {len(files):,} images unreadable")

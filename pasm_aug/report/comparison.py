@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pasm_aug.core.errors import UserError
-from pasm_aug.core.files import write_atomic
+from pasm_aug.core.files import write_text
 from pasm_aug.report.difference import Difference, difference
 from pasm_aug.report.figures import accuracy_figure, curves_figure
 from pasm_aug.report.outcome import arms_sentence, duration, network_name, percent
@@ -49,7 +49,7 @@ def write_comparison(path: str | Path, runs: Sequence[Run]) -> Path:
         contents({name: title for name, (title, _) in parts.items()}),
         *(section(name, title, inside) for name, (title, inside) in parts.items()),
     ]
-    write_atomic(path, page("PASM: runs side by side", body).encode())
+    write_text(path, page("PASM: runs side by side", body))
     return Path(path)
 
 

@@ -98,7 +98,7 @@ def read_metrics(result: RoundResult) -> list[dict[str, float]]:
     if not file.exists():
         return []
     try:
-        with open(file, newline="") as handle:
+        with open(file, newline="", encoding="utf-8") as handle:
             return [{k: float(v) if v else math.nan for k, v in row.items()} for row in csv.DictReader(handle)]
     except (TypeError, ValueError) as error:
         raise UserError(f"{file} is damaged: {error}") from error

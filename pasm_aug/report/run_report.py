@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pasm_aug.core.files import write_atomic
+from pasm_aug.core.files import write_atomic, write_text
 from pasm_aug.report import point_sections, sections
 from pasm_aug.report.gallery import gallery_picks
 from pasm_aug.report.movement import open_points
@@ -99,7 +99,7 @@ def write_report(
         paragraph(WHAT),
         *(section(name, SECTIONS[name][0], parts) for name, parts in made.items()),
     ]
-    write_atomic(run.folder / "report.html", page(f"PASM: {run.folder.resolve().name}", body).encode())
+    write_text(run.folder / "report.html", page(f"PASM: {run.folder.resolve().name}", body))
     return run.folder / "report.html"
 
 

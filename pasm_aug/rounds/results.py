@@ -76,7 +76,7 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
         return {}
     predictions: dict[str, list[tuple[int, int]]] = {}
     try:
-        with open(path, newline="") as handle:
+        with open(path, newline="", encoding="utf-8") as handle:
             for row in csv.DictReader(handle):
                 predictions.setdefault(row["split"], []).append((int(row["label"]), int(row["predicted"])))
     except (KeyError, TypeError, ValueError) as error:

@@ -295,3 +295,10 @@ def test_a_real_process(network, tmp_path):
     assert done.returncode == 0, done.stderr
     (row,) = rows_of(tmp_path / "out")
     assert done.stdout.splitlines()[0].startswith(f"face.png: {row['predicted']} ")
+
+
+def test_what_is_no_image_is_counted(tmp_path, network, capsys):
+    (tmp_path / "clip.mp4").write_bytes(b"no")
+    Image.new("RGB", (48, 48), "grey").save(tmp_path / "a.png")
+    assert main(["predict", str(tmp_path), "--checkpoint", str(network), "--no-align", "--quiet"]) == 0
+    assert "left out, files ending in .mp4, which Pillow does not read here: 1" in capsys.readouterr().out
