@@ -18,6 +18,11 @@ from pasm_aug.transforms.indexed_dataset import SampleIndex
 
 def transform_each(sample: Any, transform: Callable[[Any], Any]) -> Any:
     """The sample with each of its images transformed together with its own label; ``None`` if it is no such sample."""
+    for value in sample.values() if isinstance(sample, dict) else sample:
+        if isinstance(value, list):
+            break
+    else:
+        return None  # as of most samples: no closer look costs them anything
     items = _items(sample)
     count = _count(items)
     if count is None:
