@@ -2,7 +2,7 @@
 
 ``evolution`` proposes by differential evolution, ``surrogate`` by what a gradient predicts, ``teacher`` scores the
 proposals (``incremental/``: only the windows that a pixel changes), ``point_search`` puts them together, ``mine`` does
-a data set.
+a data set: ``teacher_check`` looks at the teacher first, and each process takes its ``share``.
 """
 
 from __future__ import annotations

@@ -93,7 +93,12 @@ class CamRegionErase(v2.Transform):
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """``mask``: (H, W) bool, or ``None``; ``colour``: uint8, one a channel."""
-        image = flat_inputs[0]
+        find: Any = self._find
+        if torch.compiler.is_compiling():  # a look-up is no graph: torch.compile shall break around it cleanly
+            find = torch.compiler.disable(find)
+        return find(flat_inputs[0])
+
+    def _find(self, image: Any) -> dict[str, Any]:
         width, height = check_image(image)
         self._counters.add(pixels=width * height)
         self.cams.refresh()

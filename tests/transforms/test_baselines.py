@@ -91,6 +91,13 @@ def test_cam_region_is_the_thresholded_map_in_the_mean_colour(region):
     assert (erased, seen) == (4 * int(masks.sum()), 8 * SIDE * (SIDE + 4))
 
 
+def test_cam_region_breaks_a_compiled_graph_cleanly(region):
+    path, images, _ = region
+    erase = CamRegionErase(path, p=1.0)
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(erase, backend="eager")(images[0]), erase(images[0]))
+
+
 def test_cam_region_leaves_what_it_does_not_know_and_draws_p(region):
     path, images, _ = region
     other = make_image(9)
