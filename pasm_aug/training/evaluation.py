@@ -66,27 +66,14 @@ def evaluate(
     """Score ``model`` on ``dataset``, sharded over the processes without padding; the model's mode is kept.
 
     Args:
-        preprocess: uint8 (B, C, H, W) → network input; default the model's own ``.preprocess``, else ImageNet's.
+        preprocess: uint8 (B, C, H, W) → network input; default the model's own ``.preprocess``.
         batch_size: images a forward; default 256, and 32 on a CPU, whose caches hold no more (1.4 times as fast).
 
     Returns:
         :class:`Metrics` with overall accuracy (micro, as the paper reports), mean cross-entropy, recall per class
         (``None`` for a class without images), the confusion matrix and every sample's prediction.
     """
-    loss: Tensor | None = None
-    for index, logits, target in _batches(model, dataset, preprocess, batch_size, device, workers):
-        if loss is None:  # the first, for every process, tells the number of classes and takes no part
-            classes = logits.shape[1]
-            loss = torch.zeros((), dtype=torch.float64, device=logits.device)
-            predictions = torch.zeros(2, len(dataset), dtype=torch.int64, device=logits.device)  # type: ignore[arg-type]
-            continue
-        loss += nn.functional.cross_entropy(logits, target, reduction="sum")
-        predictions[:, index] = torch.stack([target, logits.argmax(1)])  # each process fills in its own
-    assert loss is not None
-    summed, known = reduce(loss, "sum").item(), reduce(predictions, "sum").cpu().numpy()
-    confusion = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(confusion, tuple(known), 1)
-    return Metrics(**_counts(confusion), loss=summed / known.shape[1], predictions=known)
+    return Evaluation(dataset, preprocess=preprocess, batch_size=batch_size, device=device, workers=workers)(model)
 
 
 def _counts(confusion: np.ndarray) -> dict[str, Any]:
@@ -111,7 +98,8 @@ def logits_of(
 ) -> Tensor:
     """(N, classes) float32, on the CPU: the logits of every sample; shared out like :func:`evaluate`."""
     found: Tensor | None = None
-    for index, logits, _ in _batches(model, dataset, preprocess, batch_size, device, workers):
+    options: dict[str, Any] = {"preprocess": preprocess, "batch_size": batch_size, "device": device, "workers": workers}
+    for index, logits, _ in Evaluation(dataset, **options).batches(model):
         if found is None:
             found = torch.zeros(len(dataset), logits.shape[1], device=logits.device)  # type: ignore[arg-type]
             continue
@@ -122,32 +110,62 @@ def logits_of(
 
 def count_outputs(model: nn.Module, dataset: Dataset, *, device: str | None = None) -> int:
     """How many classes ``model`` tells apart, seen on the first sample."""
-    return next(_batches(model, dataset, None, 1, device, 0))[1].shape[1]
+    return next(Evaluation(dataset, batch_size=1, device=device).batches(model))[1].shape[1]
 
 
-@torch.no_grad()
-def _batches(
-    model: nn.Module, dataset: Any, preprocess: Any, batch_size: int | None, device: str | None, workers: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """(indices, logits, labels) of this process's share, on its device; before them those of the first sample alone."""
-    if not len(dataset):
-        raise UserError("dataset must not be empty")
-    state = process_state(device)
-    preprocess = preprocess_of(model, preprocess)
-    model = model.to(state.device)
-    if isinstance(preprocess, nn.Module):
-        preprocess = preprocess.to(state.device)
-    batch_size = batch_size or (32 * state.num_processes if state.device.type == "cpu" else 256)
-    sampler = EpochSampler(len(dataset), batch_size, shuffle=False, rank=state.process_index, world=state.num_processes)
-    with eval_mode(model):
-        first, label = dataset[0][:2]
-        logits = take_logits(model(preprocess(to_uint8_tensor(first)[None].to(state.device)))).float()
-        yield torch.zeros(1, dtype=torch.int64), logits, torch.tensor([int(label)])
-        for batch, (images, target) in zip(sampler, make_loader(dataset, sampler, workers=workers), strict=True):
-            logits = take_logits(model(preprocess(images.to(state.device, non_blocking=True)))).float()
-            check_targets(target, logits)
-            index = torch.tensor([index for _, index in batch], device=state.device)
-            yield index, logits, target.to(state.device, non_blocking=True)
+class Evaluation:
+    """:func:`evaluate` with its options, for a split that is scored again and again: its loader workers stay."""
+
+    def __init__(
+        self,
+        dataset: Any,
+        *,
+        preprocess: Callable[[Tensor], Tensor] | None = None,
+        batch_size: int | None = None,
+        device: str | None = None,
+        workers: int = 0,
+    ) -> None:
+        if not len(dataset):
+            raise UserError("dataset must not be empty")
+        state = process_state(device)
+        self.dataset, self.preprocess, self.device = dataset, preprocess, state.device
+        batch_size = batch_size or (32 * state.num_processes if state.device.type == "cpu" else 256)
+        share = {"rank": state.process_index, "world": state.num_processes}
+        self.sampler = EpochSampler(len(dataset), batch_size, shuffle=False, **share)
+        self.loader = make_loader(dataset, self.sampler, workers=workers)
+
+    def __call__(self, model: nn.Module) -> Metrics:
+        """The scores of ``model``."""
+        loss: Tensor | None = None
+        for index, logits, target in self.batches(model):
+            if loss is None:  # the first, for every process, tells the number of classes and takes no part
+                classes = logits.shape[1]
+                loss = torch.zeros((), dtype=torch.float64, device=logits.device)
+                predictions = torch.zeros(2, len(self.dataset), dtype=torch.int64, device=logits.device)
+                continue
+            loss += nn.functional.cross_entropy(logits, target, reduction="sum")
+            predictions[:, index] = torch.stack([target, logits.argmax(1)])  # each process fills in its own
+        assert loss is not None
+        summed, known = reduce(loss, "sum").item(), reduce(predictions, "sum").cpu().numpy()
+        confusion = np.zeros((classes, classes), dtype=np.int64)
+        np.add.at(confusion, tuple(known), 1)
+        return Metrics(**_counts(confusion), loss=summed / known.shape[1], predictions=known)
+
+    @torch.no_grad()
+    def batches(self, model: nn.Module) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """(indices, logits, labels) of this process's share, on its device; before them the first sample's alone."""
+        preprocess, model = preprocess_of(model, self.preprocess), model.to(self.device)
+        if isinstance(preprocess, nn.Module):
+            preprocess = preprocess.to(self.device)
+        with eval_mode(model):
+            first, label = self.dataset[0][:2]
+            logits = take_logits(model(preprocess(to_uint8_tensor(first)[None].to(self.device)))).float()
+            yield torch.zeros(1, dtype=torch.int64), logits, torch.tensor([int(label)])
+            for batch, (images, target) in zip(self.sampler, self.loader, strict=True):
+                logits = take_logits(model(preprocess(images.to(self.device, non_blocking=True)))).float()
+                check_targets(target, logits)
+                index = torch.tensor([index for _, index in batch], device=self.device)
+                yield index, logits, target.to(self.device, non_blocking=True)
 
 
 @contextmanager

@@ -41,8 +41,7 @@ class TrainingOptions:
         optimizer (callable, optional): makes one from the parameters; default SGD with momentum 0.9 (the paper,
             section IV-B).
         scheduler (callable, optional): makes one from the optimiser, stepped once an epoch, in place of ``schedule``.
-        preprocess (callable, optional): uint8 (B, C, H, W) → network input; default the model's own ``.preprocess``,
-            else ImageNet's.
+        preprocess (callable, optional): uint8 (B, C, H, W) → network input; default the model's own ``.preprocess``.
         reuse_logits (bool, optional): query the teacher once per image instead of once per step; ``None``: where no
             geometry follows the erasing, so that it would see the same image every time. The logits of the whole data
             set stay in memory.

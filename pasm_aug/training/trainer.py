@@ -26,7 +26,7 @@ from pasm_aug.core.processes import make_accelerator
 from pasm_aug.models import preprocess_of
 from pasm_aug.training.balance import labels_of, sample_weights
 from pasm_aug.training.borrowed import borrowed
-from pasm_aug.training.evaluation import evaluate, logits_of
+from pasm_aug.training.evaluation import Evaluation, logits_of
 from pasm_aug.training.guards import compile_advice, memory_advice
 from pasm_aug.training.loading import EpochSampler, make_loader
 from pasm_aug.training.loop import EpochLoop, TrainingFiles
@@ -134,7 +134,6 @@ def train(
             accumulate=options.accumulate,
             memory_format=torch.channels_last if options.channels_last else torch.contiguous_format,
         )
-        score = functools.partial(evaluate, preprocess=preprocess, device=options.device, workers=workers)
         loop = EpochLoop(
             accelerator=accelerator,
             model=model,
@@ -147,7 +146,9 @@ def train(
             areas=areas,
             step=step,
             cached_logits=cached_logits,
-            score=None if val is None else functools.partial(score, dataset=val),
+            score=None
+            if val is None
+            else Evaluation(val, preprocess=preprocess, device=options.device, workers=workers),
             files=TrainingFiles(checkpoint, options.checkpoint_seconds, metrics, tensorboard),
             identity=identity(options) | {"seed": seed, "data": dataset_digest(dataset)},
             epochs=options.epochs,

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import os
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,18 @@ def test_the_curves_of_a_training_that_goes_on_hold_every_epoch_once(tmp_path):
     for _ in range(2):  # the second finds nothing left to do
         learn(checkpoint=tmp_path / "c", tensorboard=tmp_path / "t")
         assert [step for step, *_ in curves(tmp_path / "t")["loss"]] == [1, 2, 3]
+
+
+def test_the_workers_that_read_the_validation_split_stay_from_epoch_to_epoch(tmp_path):
+    """Starting them takes seconds; each item tells the process that read it."""
+
+    class Told(Shapes):
+        def __getitem__(self, index):
+            with open(tmp_path / "readers", "a") as handle:
+                handle.write(f"{os.getpid()}\n")
+            return super().__getitem__(index)
+
+    options = OPTIONS | {"val": Told(16, seed=1), "workers": 1}
+    assert len(train(own_net(), Shapes(16), **options).history) == 3
+    readers = set((tmp_path / "readers").read_text().split()) - {str(os.getpid())}
+    assert len(readers) == 1
