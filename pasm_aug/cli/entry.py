@@ -128,7 +128,7 @@ def _run(words: Sequence[str]) -> int:
     except (UserError, OSError, *TOLD) as error:
         return _mistake(error)
     except Exception as error:
-        return _defect(error, getattr(args, "out", None))
+        return _defect(error, words, getattr(args, "out", None))
     return 0
 
 
@@ -137,9 +137,9 @@ def _mistake(error: Exception) -> int:
     return 2
 
 
-def _defect(error: Exception, out: Path | None) -> int:
+def _defect(error: Exception, words: Sequence[str], out: Path | None) -> int:
     """One line, and the traceback in a file: in the command's own folder, else among the temporary ones."""
-    text = f"{' '.join(['pasm-aug', *sys.argv[1:]])}\n\n{''.join(traceback.format_exception(error))}"
+    text = f"{' '.join(['pasm-aug', *words])}\n\n{''.join(traceback.format_exception(error))}"
     folder = str(out) if out is not None and out.is_dir() else None
     handle, name = tempfile.mkstemp(".txt", "pasm-aug-error-", folder)
     with open(handle, "w", encoding="utf-8", errors="surrogateescape") as file:

@@ -10,7 +10,7 @@ from torch import nn
 
 from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
 from pasm_aug.core.errors import UserError
-from pasm_aug.core.files import read_json, write_text
+from pasm_aug.core.files import read_json, write_atomic
 from pasm_aug.core.processes import exists_for_all, process_state
 from pasm_aug.models import load_model, save_model
 from pasm_aug.rounds.model_card import model_card
@@ -40,7 +40,7 @@ def rewrite_round(result: RoundResult) -> RoundResult:
         known = read_json(options) if folder.name == f"round-{result.round}" and options.exists() else None
         with resealed(folder):
             card = model_card(read_json(folder / "model.json"), result, options=known)
-            write_text(folder / "README.md", card)
+            write_atomic(folder / "README.md", card.encode("utf-8", "surrogateescape"))
             result.save()
             remove_checkpoint(folder / "training.safetensors")  # the result is there: nothing will go on from it
     process_state().wait_for_everyone()

@@ -27,7 +27,7 @@ def test_a_defect_of_ours_is_exit_code_1_and_its_traceback_lies_in_a_file(error,
     assert str(file) in err
     text = file.read_text()
     assert "in inside" in text
-    assert text.startswith("pasm-aug ")
+    assert text.startswith("pasm-aug train --limit 28 ")
 
 
 def test_the_same_words_as_a_mistake_are_the_users(monkeypatch, tmp_path, capsys):
