@@ -25,7 +25,7 @@ class AffectNet(ListedImages):
 
     The official test split was never published, and everyone reports accuracy on the validation split: it is "test"
     here, touched once at the end, and "val" is a seeded, stratified draw from the training images, files that look
-    like duplicates kept together. Items are (PIL image as on disk, int label), labels in AffectNet's order: neutral,
+    like duplicates kept together. Items are (PIL image as it is seen, int label), labels in AffectNet's order: neutral,
     happiness, sadness, surprise, fear, disgust, anger, contempt. Layouts, looked for in this order:
 
     - ``train_set/images/0.jpg`` with ``train_set/annotations/0_exp.npy``, and ``val_set`` likewise;

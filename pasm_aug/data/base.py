@@ -66,7 +66,8 @@ class ExpressionDataset(Dataset[tuple[Any, Any]], ABC):
     Args:
         classes (sequence of str): names in the order of the data set's own integer labels.
         labels (ndarray): (N,) integers in ``0 .. len(classes) - 1``.
-        transform (callable, optional): applied to the PIL image; without it, items hold the image as it lies on disk.
+        transform (callable, optional): applied to the PIL image; without it, items hold the image
+            as it is seen (:func:`~pasm_aug.data.files.as_seen`), in its own size.
         target_transform (callable, optional): applied to the label.
 
     Attributes:

@@ -19,7 +19,7 @@ FOLDS = 10
 class CKPlus(ListedImages):
     """CK+ (Lucey et al. 2010) as it comes (sequences) or as CK+48; there is no official split: persons are drawn.
 
-    Items are (PIL image as on disk, int label); ``classes`` are in CK+'s own order, neutral, anger, contempt,
+    Items are (PIL image as it is seen, int label); ``classes`` are in CK+'s own order, neutral, anger, contempt,
     disgust, fear, happiness, sadness, surprise, less those that cannot be there. Layouts, looked for in this order:
 
     - ``cohn-kanade-images/S005/001/S005_001_00000001.png`` with ``Emotion/S005/001/S005_001_00000011_emotion.txt``

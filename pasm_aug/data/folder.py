@@ -136,11 +136,14 @@ def collect(folder: Path, classes: Sequence[str]) -> tuple[list[Path], np.ndarra
     for name, path in sorted(class_folders(folder).items(), key=lambda item: item[1]):
         if name not in classes:
             raise UserError(f"class {name!r} of {path} is none of the known ones: {', '.join(classes)}")
-        images = find_images(path).images
-        if not images:
+        found = find_images(path)
+        if not found.images:
+            there = ", ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
             raise UserError(
-                f"class {name!r} is empty: {path} has no file ending in {', '.join(sorted(image_extensions()))}"
+                f"class {name!r} is empty: {path} has no image that Pillow reads here"
+                + (f", but {there}" if there else "")
             )
+        images = found.images
         paths += images
         labels += [classes.index(name)] * len(images)
     return paths, np.array(labels, dtype=np.int64)

@@ -31,7 +31,7 @@ _BASES = ("", "basic", "RAF-DB/basic", "DATASET")  # below root
 class RAFDB(ListedImages):
     """RAF-DB's official training and test images; "val" is drawn from training.
 
-    Items are (PIL image as on disk, int label); labels are RAF-DB's less one: surprise, fear, disgust, happiness,
+    Items are (PIL image as it is seen, int label); labels are RAF-DB's less one: surprise, fear, disgust, happiness,
     sadness, anger, neutral. Layouts, looked for in this order in ``root`` and ``root/basic``:
 
     - ``EmoLabel/list_patition_label.txt`` (``train_00001.jpg 5``), or the list alone, with
