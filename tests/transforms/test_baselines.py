@@ -91,6 +91,13 @@ def test_cam_region_is_the_thresholded_map_in_the_mean_colour(region):
     assert (erased, seen) == (4 * int(masks.sum()), 8 * SIDE * (SIDE + 4))
 
 
+def test_cam_region_goes_to_the_device_of_the_image(region):
+    path, images, masks = region
+    there = images[0].to("meta")  # as on a GPU, an operation with the mask left on the CPU fails there
+    erased = CamRegionErase(path, p=1.0).transform(there, {"mask": masks[0], "colour": (7, 8, 9)})
+    assert (erased.device, erased.shape, erased.dtype) == (there.device, there.shape, there.dtype)
+
+
 def test_cam_region_breaks_a_compiled_graph_cleanly(region):
     path, images, _ = region
     erase = CamRegionErase(path, p=1.0)
