@@ -28,12 +28,12 @@ from torch.utils.data import Subset
 from torchvision.transforms import v2
 
 from pasm_aug import PairedView, PointAdversarialErase, PointSearch, mine_positions
+from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.files import write_json
 from pasm_aug.core.processes import process_state
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.models import build_model
 from pasm_aug.training.checkpoint import save_checkpoint
-from pasm_aug.training.evaluation import eval_mode
 from pasm_aug.training.loading import EpochSampler, make_loader
 from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.trainer import train

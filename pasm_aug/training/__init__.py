@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from pasm_aug.training.guards import DivergedError as DivergedError
     from pasm_aug.training.guards import OutOfMemoryError as OutOfMemoryError
     from pasm_aug.training.losses import distillation_loss as distillation_loss
+    from pasm_aug.training.occlusion import evaluate_occlusion as evaluate_occlusion
+    from pasm_aug.training.occlusion_metrics import OcclusionMetrics as OcclusionMetrics
     from pasm_aug.training.result import TrainResult as TrainResult
     from pasm_aug.training.trainer import train as train
 else:
@@ -21,6 +23,8 @@ else:
             "trainer": "train",
             "result": "TrainResult",
             "evaluation": "Metrics evaluate",
+            "occlusion": "evaluate_occlusion",
+            "occlusion_metrics": "OcclusionMetrics",
             "losses": "distillation_loss",
             "guards": "DivergedError OutOfMemoryError",
         },

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from pasm_aug.core.errors import UserError
+from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.core.networks import take_logits
 from pasm_aug.core.processes import process_state
@@ -166,18 +166,6 @@ class Evaluation:
                 check_targets(target, logits)
                 index = torch.tensor([index for _, index in batch], device=self.device)
                 yield index, logits, target.to(self.device, non_blocking=True)
-
-
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside; every submodule's own mode again afterwards."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def check_targets(target: Tensor, logits: Tensor) -> None:

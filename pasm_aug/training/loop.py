@@ -50,7 +50,7 @@ class EpochLoop:
         model: trained in place; ``average``: of its weights, scored and returned instead.
         optimizer, scheduler: of ``model``, not wrapped; the scheduler is stepped ``by_step`` or by epoch.
         step: trains on one batch of ``loader``, whose order is the ``sampler``'s.
-        areas: whether the batches tell how much of them is erased.
+        areas: whether the batches tell how much of them is erased; what the step's adversary erases is known anyway.
         cached_logits: (N, classes) of the teacher, where it need not be queried again.
         score: of a network on the validation split.
         identity: what the checkpoint must have been written for.
@@ -126,11 +126,13 @@ class EpochLoop:
         networks = [self.model, self.judged] if self.average else [self.model]
         for buffer in (buffer for network in networks for buffer in network.buffers()):
             buffer.copy_(broadcast(buffer.detach().clone()))  # each process kept running statistics of its own share
+        if self.step.adversary is not None:
+            self.step.adversary.synchronise()
         loss, hits, images, erased, seen = total.tolist()
         row: dict[str, float] = {"epoch": epoch + 1, "lr": self.rate}
         row |= {"loss": loss / images, "running_accuracy": hits / images}
-        if self.areas:
-            row["erased_share"] = round(erased / max(seen, 1), 6)
+        if seen:
+            row["erased_share"] = round(erased / seen, 6)
         if not self.by_step:
             self.scheduler.step()
         if self.score:
@@ -152,18 +154,21 @@ class EpochLoop:
         look = LOOK if device.type == "cuda" else 1
         alone = self.accelerator.num_processes == 1
         self.sampler.epoch, self.sampler.start = epoch, saved.step
-        order = list(self.sampler) if self.cached_logits is not None else []
+        adversary = self.step.adversary
+        order = [] if self.cached_logits is None and adversary is None else list(self.sampler)
+        if adversary is not None:
+            adversary.set_epoch(epoch)
         self.step.student.train()
         self.rate = float(self.optimizer.param_groups[0]["lr"])
         for number, batch in enumerate(self.loader, saved.step):
             *columns, erased, seen = batch if self.areas else (*batch, torch.zeros(1), torch.zeros(1))
             images, *clean, target = columns
-            predictions = None
-            if self.cached_logits is not None:
-                predictions = self.cached_logits[[index for _, index in order[number - saved.step]]]
+            index = torch.tensor([index for _, index in order[number - saved.step]]) if order else None
+            predictions = None if self.cached_logits is None else self.cached_logits[index]
             # Dropout and its like draw from (seed, epoch, step, process) alone.
             reseed(derive_seed(self.seed, epoch, number, self.accelerator.process_index, 1), gpus=device.type == "cuda")
-            total[:3] += self.step(images, clean[0] if clean else None, target, self.sampler.size(number), predictions)
+            whole = clean[0] if clean else None
+            total += self.step(images, whole, target, self.sampler.size(number), predictions, index)
             total[3:] += torch.stack([erased.sum(), seen.sum()]).to(device)
             if self.average:
                 self.average.update_parameters(self.model)
@@ -217,6 +222,8 @@ class EpochLoop:
             return Saved()
         if self.average:
             self.average.load_state_dict(_part(saved.tensors, "ema."))
+        if self.step.adversary is not None:
+            self.step.adversary.load_state_dict(_part(saved.tensors, "adversary."))
         if self.accelerator.scaler is not None and saved.numbers.get("scaler"):
             self.accelerator.scaler.load_state_dict(saved.numbers["scaler"])
         return saved
@@ -231,6 +238,8 @@ class EpochLoop:
         tensors |= {f"good.{k}": v for k, v in self.good.items()} if step else {}
         if self.average:
             tensors |= {f"ema.{k}": v for k, v in self.average.state_dict().items()}
+        if self.step.adversary is not None:
+            tensors |= {f"adversary.{k}": v for k, v in self.step.adversary.state_dict().items()}
         numbers = (numbers or {}) | ({} if scaler is None else {"scaler": scaler.state_dict()})
         state = self.model, self.optimizer, self.scheduler, self.history, self.identity
         save_checkpoint(self.files.checkpoint, *state, step=step, numbers=numbers, tensors=tensors)

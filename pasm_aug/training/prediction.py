@@ -14,13 +14,13 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
+from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.core.networks import take_logits
 from pasm_aug.data.align.aligner import FaceAligner
 from pasm_aug.data.align.warp import read_photograph
 from pasm_aug.data.files import ImageError, list_images
 from pasm_aug.data.registry import resize_square
-from pasm_aug.training.evaluation import eval_mode
 
 
 @dataclass(frozen=True, eq=False)

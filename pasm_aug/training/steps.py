@@ -9,14 +9,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.networks import take_logits
-from pasm_aug.training.evaluation import check_targets, eval_mode
+from pasm_aug.search.online import OnlineAdversarialErase
+from pasm_aug.training.evaluation import check_targets
 
 Loss = Callable[[Tensor, Tensor | None, Tensor], Tensor]
 
 
 class TrainingStep:
-    """Call it with a batch; it steps the optimiser and returns (3,) float64: summed loss, right predictions, images.
+    """Call it with a batch; it steps the optimiser and returns what :meth:`__call__` says.
 
     Args:
         student: as ``accelerator.prepare`` returned it.
@@ -26,6 +28,7 @@ class TrainingStep:
         teacher: frozen; its logits on the clean images enter the loss.
         accumulate: parts that a batch is cut into; each has two images at least, for the sake of batch statistics.
         memory_format: of the student's input.
+        adversary: erases the student's images, which the teacher sees whole.
     """
 
     def __init__(
@@ -40,13 +43,20 @@ class TrainingStep:
         teacher_preprocess: Callable[[Tensor], Tensor] | None = None,
         accumulate: int = 1,
         memory_format: torch.memory_format = torch.contiguous_format,
+        adversary: OnlineAdversarialErase | None = None,
     ) -> None:
         self.accelerator, self.student, self.optimizer, self.loss = accelerator, student, optimizer, loss
         self.preprocess, self.teacher, self.teacher_preprocess = preprocess, teacher, teacher_preprocess
-        self.accumulate, self.memory_format = accumulate, memory_format
+        self.accumulate, self.memory_format, self.adversary = accumulate, memory_format, adversary
 
     def __call__(
-        self, images: Tensor, clean: Tensor | None, target: Tensor, size: int, clean_logits: Tensor | None = None
+        self,
+        images: Tensor,
+        clean: Tensor | None,
+        target: Tensor,
+        size: int,
+        clean_logits: Tensor | None = None,
+        index: Tensor | None = None,
     ) -> Tensor:
         """Train on one batch.
 
@@ -56,23 +66,31 @@ class TrainingStep:
             target: (B,) int64, on the CPU.
             size: images of the batch over all processes.
             clean_logits: (B, classes), where the teacher has predicted before.
+            index: (B,) int64 of the samples, on the CPU; for the adversary alone.
+
+        Returns:
+            Tensor: (5,) float64: summed loss, right predictions, images; pixels that the adversary erased, and saw.
         """
         device = self.accelerator.device
         parts = min(self.accumulate, max(1, len(target) // 2))
-        total = torch.zeros(3, dtype=torch.float64, device=device)
+        total = torch.zeros(5, dtype=torch.float64, device=device)
         self.optimizer.zero_grad()
         cut = [
             [None] * parts if column is None else column.tensor_split(parts)
-            for column in (images, clean, target, clean_logits)
+            for column in (images, clean, target, clean_logits, index)
         ]
-        for number, (image, whole, label, known) in enumerate(zip(*cut, strict=True), 1):
+        for number, (image, whole, label, known, rows) in enumerate(zip(*cut, strict=True), 1):
             assert image is not None
             assert label is not None
             count = len(label)
             image, labels = (part.to(device, non_blocking=True) for part in (image, label))
             with nullcontext() if number == parts else self.accelerator.no_sync(self.student):
                 with self.accelerator.autocast():
-                    inputs = self.preprocess(image).contiguous(memory_format=self.memory_format)
+                    shown = image if self.adversary is None else self.adversary(image, labels, index=rows)
+                    inputs = self.preprocess(shown).contiguous(memory_format=self.memory_format)
+                    if self.adversary is not None:
+                        self.adversary.watch(inputs)
+                        total[3:] += self.adversary.area
                     logits = take_logits(self.student(inputs))
                     check_targets(label, logits)
                     if self.teacher is not None and known is None:
@@ -82,7 +100,7 @@ class TrainingStep:
                 share = count * self.accelerator.num_processes / size
                 self.accelerator.backward(value if share == 1 else value * share)
             hits = (logits.detach().argmax(1) == labels).sum()
-            total += torch.stack([value.detach() * count, hits, torch.tensor(count, device=device)])
+            total[:3] += torch.stack([value.detach() * count, hits, torch.tensor(count, device=device)])
         self.optimizer.step()
         return total
 

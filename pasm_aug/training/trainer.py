@@ -24,6 +24,7 @@ from pasm_aug.core.networks import check_state, copied
 from pasm_aug.core.options import identity, replaced, takes
 from pasm_aug.core.processes import make_accelerator
 from pasm_aug.models import preprocess_of
+from pasm_aug.search.online import OnlineAdversarialErase
 from pasm_aug.training.balance import labels_of, sample_weights
 from pasm_aug.training.borrowed import borrowed
 from pasm_aug.training.evaluation import Evaluation, logits_of
@@ -44,7 +45,7 @@ def train(
     dataset: Dataset,
     *,
     val: Dataset | None = None,
-    augment: PairedView | Callable[..., Any] | None = None,
+    augment: PairedView | OnlineAdversarialErase | Callable[..., Any] | None = None,
     teacher: nn.Module | None = None,
     loss: Loss = distillation_loss,
     seed: int = 0,
@@ -68,7 +69,8 @@ def train(
         val (Dataset, optional): scored after each epoch when given.
         augment (PairedView or callable, optional): a :class:`PairedView`, whose first image the student sees and whose
             second the teacher, or a transform of the student's image alone (the teacher then sees the image of the
-            data set).
+            data set). An :class:`~pasm_aug.search.online.OnlineAdversarialErase`, alone or within a
+            :class:`PairedView`, erases in the step, behind the geometry.
         teacher (nn.Module, optional): frozen, in eval mode; gives the clean logits.
         loss (callable): ``loss(student_logits, teacher_logits or None, target)``; a mean over the images.
         seed (int): of the order and of everything random in an epoch.
@@ -104,11 +106,16 @@ def train(
         if file:
             Path(file).parent.mkdir(parents=True, exist_ok=True)  # what cannot be, shows now, not after an epoch
     sampler = _sampler(dataset, options, seed, accelerator)
-    transform = augment if augment is None or isinstance(augment, PairedView) else PairedView(augment)
-    still = transform is None or transform.then is None
+    transform: Callable[..., Any] | None
+    view = augment if augment is None or isinstance(augment, PairedView) else PairedView(augment)
+    still = view is None or view.then is None
     if options.reuse_logits and not still:
         raise UserError("reuse_logits must be False or None: the geometry shows the teacher another image each time")
     preprocess = preprocess_of(model, options.preprocess)
+    adversary, transform = None, view
+    if view is not None and isinstance(view.erase, OnlineAdversarialErase):
+        adversary = view.erase.bound_to(model, preprocess, len(dataset))  # type: ignore[arg-type]
+        transform = None if still else view.clean_only
     for_teacher = getattr(teacher, "preprocess", None) or preprocess  # it may normalise differently
     for module in (teacher, preprocess, for_teacher):
         if isinstance(module, nn.Module):
@@ -121,7 +128,7 @@ def train(
         if teacher is not None and still and options.reuse_logits is not False:
             with accelerator.autocast():
                 cached_logits = _logits(teacher, dataset, for_teacher, options.device, workers)
-            transform = transform and ErasedOnly(transform)  # type: ignore[assignment]
+            transform = ErasedOnly(transform) if isinstance(transform, PairedView) else transform
         areas = hasattr(getattr(transform, "erase", None), "erased_area")
         step = TrainingStep(
             accelerator,
@@ -133,6 +140,7 @@ def train(
             teacher_preprocess=for_teacher,
             accumulate=options.accumulate,
             memory_format=torch.channels_last if options.channels_last else torch.contiguous_format,
+            adversary=adversary,
         )
         loop = EpochLoop(
             accelerator=accelerator,
@@ -150,7 +158,9 @@ def train(
             if val is None
             else Evaluation(val, preprocess=preprocess, device=options.device, workers=workers),
             files=TrainingFiles(checkpoint, options.checkpoint_seconds, metrics, tensorboard),
-            identity=identity(options) | {"seed": seed, "data": dataset_digest(dataset)},
+            identity=identity(options)
+            | {"seed": seed, "data": dataset_digest(dataset)}
+            | ({"adversary": adversary.settings()} if adversary else {}),
             epochs=options.epochs,
             patience=options.patience,
             seed=seed,

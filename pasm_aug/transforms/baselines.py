@@ -15,13 +15,13 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.core.checks import check_probability
 from pasm_aug.core.image_content import content_key
 from pasm_aug.transforms import fill
 from pasm_aug.transforms.erase import PointAdversarialErase
 from pasm_aug.transforms.images import check_image, is_plain_image
 from pasm_aug.transforms.placement import at_any_pixel
 from pasm_aug.transforms.shared_counters import SharedCounters, erased_area
-from pasm_aug.transforms.validation import check_probability
 
 _AREA = ("erased_pixels", "pixels")
 

@@ -18,6 +18,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.core import checks
 from pasm_aug.transforms import validation
 from pasm_aug.transforms.erase_point import ErasePoint
 from pasm_aug.transforms.functional import fill_box, fill_boxes
@@ -104,9 +105,9 @@ class PointAdversarialErase(v2.Transform):
         self._make_params = ParamsMaker(
             PointLookup(rows, coloured=self.value == "point"),
             Placement(
-                validation.check_probability(p),
-                validation.check_size("size", size),
-                None if size_range is None else validation.check_size_range(size_range),
+                checks.check_probability(p),
+                checks.check_size("size", size),
+                None if size_range is None else checks.check_size_range(size_range),
                 centre=type(self)._centre,
             ),
             MissReport(cache, validation.check_on_miss(on_miss), self._counters, self._normalisation),

@@ -27,7 +27,8 @@ class PairedView(nn.Module):
 
     Args:
         erase (callable or None): the transform that erases: a v2 transform (sees the label and index too) or any
-            function of the image alone; ``None`` gives two views of the clean image.
+            function of the image alone; ``None`` gives two views of the clean image. An ``OnlineAdversarialErase``
+            stands here for :func:`~pasm_aug.training.trainer.train`, which lets it erase in the step.
         then (Module, optional): v2 transform, or ``v2.Compose`` or ``nn.Sequential`` of them, for both images together.
 
     Raises:
@@ -47,6 +48,11 @@ class PairedView(nn.Module):
         sample = inputs[0] if len(inputs) == 1 else inputs
         if not isinstance(sample, tuple | list) or len(sample) not in (2, 3):
             raise UserError(f"sample must be (image, label) or (image, label, index), got {_describe(sample)}")
+        if getattr(self.erase, "in_step", False):
+            raise UserError(
+                "erase must be a transform, got one that erases in the training step: call it there on the batch, or "
+                "hand this view to train(augment=...)"
+            )
         clean, label = sample[:2]
         erased = _copied(clean)  # what writes in place, here or in ``then``, must not reach the clean one
         if self.erase is not None:
@@ -57,6 +63,12 @@ class PairedView(nn.Module):
         if type(erased) is not type(clean) or (isinstance(erased, Tensor) and erased.shape != clean.shape):
             raise UserError(f"then must treat both images alike, got {_describe(erased)} and {_describe(clean)}")
         return erased, clean, label
+
+    def clean_only(self, image: Any, label: Any, *index: Any) -> tuple[Any, Any]:
+        """(image, label) under the geometry, for what erases behind it."""
+        for step in self._steps:
+            image = step(image)
+        return image, label
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}=None" for name in ("erase", "then") if getattr(self, name) is None)

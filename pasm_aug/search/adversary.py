@@ -1,0 +1,131 @@
+"""Where a box hurts a network: first-order effects of all places at once, exact losses of a few.
+
+Places are (fill, y, x): which of the fills, and the box's middle in pixels, rows from the top. Nothing here looks at a
+value, so that a GPU is never waited for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from pasm_aug.core.memory_batches import in_chunks
+from pasm_aug.core.networks import take_logits
+from pasm_aug.search.boxes import box_sums, painted, spread_peaks
+from pasm_aug.search.network_input import NetworkInput, Preprocess
+
+_FADED = 0.5  # measured: between the image and its fill the gradient ranks better than at either end
+
+
+class Network:
+    """A network as the search queries it: uint8 images through ``preprocess``, floating ones as they are."""
+
+    def __init__(self, model: nn.Module, preprocess: Preprocess | None, images: Tensor) -> None:
+        # Distributed wrappers would wait for the other processes, which search on their own.
+        self.model = model.module if isinstance(model, DistributedDataParallel | DataParallel) else model
+        self.to_input = NetworkInput(model, preprocess if images.dtype == torch.uint8 else _as_it_is, images.device)
+
+    def losses(self, images: Tensor, labels: Tensor) -> Tensor:
+        """(B,) float32: cross-entropy of images (B, C, H, W), as many at a time as the device is fastest with."""
+        found = torch.empty(len(images), device=images.device)
+
+        def work(part: slice) -> None:
+            logits = take_logits(self.model(self.to_input(images[part])))
+            found[part] = F.cross_entropy(logits.float(), labels[part], reduction="none")
+
+        with torch.no_grad():
+            in_chunks(work, len(images), self.to_input.most(images))
+        return found
+
+    def gradient(self, images: Tensor, labels: Tensor, fill: Tensor) -> Tensor:
+        """Of the cross-entropy with respect to the network's input, where the images are half faded into ``fill``."""
+        clean, faded = self.to_input(images), self.to_input(fill.expand_as(images))
+        inputs = clean.lerp(faded, _FADED).detach().requires_grad_()
+        with torch.enable_grad():
+            logits = take_logits(self.model(inputs.clone()))  # in-place layers may not touch a leaf
+            loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+        return torch.autograd.grad(loss, inputs)[0]
+
+
+def _as_it_is(images: Tensor) -> Tensor:
+    return images
+
+
+@dataclass
+class Squares:
+    """What may be erased of a batch.
+
+    Attributes:
+        images: (B, C, H, W). labels: (B,) int64. fills: (B, F, C, H or 1, W or 1). sides: (B,) int64 of the box.
+    """
+
+    images: Tensor
+    labels: Tensor
+    fills: Tensor
+    sides: Tensor
+
+    def effects(self, network: Network, gradient: Tensor) -> Tensor:
+        """(B, F, H, W): first-order rise of the loss, by the fill and by the upper left corner of the box.
+
+        Args:
+            gradient: of the loss, with respect to the network's input.
+        """
+        count, fills = self.fills.shape[:2]
+        images = self.fills.expand(-1, -1, *self.images.shape[1:]).flatten(0, 1)
+        change = network.to_input(images).unflatten(0, (count, fills)) - network.to_input(self.images)[:, None]
+        effect = (gradient.detach()[:, None] * change).float().sum(2)
+        if effect.shape[-2:] != self.images.shape[-2:]:
+            effect = F.interpolate(effect, self.images.shape[-2:], mode="area")
+        return box_sums(effect, self.sides, self.sides).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
+
+    def hints(self, effects: Tensor, count: int, away: Tensor | None = None) -> Tensor:
+        """(B, count, 3): places of the greatest effects, spread, and none near those in ``away`` (B, A, 3)."""
+        height, width = effects.shape[-2:]
+        distance = (self.sides // 3).clamp(min=1)
+        if away is not None:
+            top, left = self.corners(away)
+            y, x = torch.arange(height, device=top.device), torch.arange(width, device=top.device)
+            near_y = (y - top[..., None]).abs() < distance[:, None, None]
+            near_x = (x - left[..., None]).abs() < distance[:, None, None]
+            near = (near_y[..., :, None] & near_x[..., None, :]).any(1)
+            effects = effects.masked_fill(near[:, None], -torch.inf)
+        flat = spread_peaks(effects, count, distance)
+        half = (self.sides // 2)[:, None]
+        return torch.stack([flat // (height * width), flat // width % height + half, flat % width + half], -1)
+
+    def corners(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, K) top and left of the boxes around places (B, K, 3), moved inside where they would stick out."""
+        height, width = self.images.shape[-2:]
+        half, sides = (self.sides // 2)[:, None], self.sides[:, None]
+        top = torch.minimum((places[..., 1] - half).clamp(min=0), (height - sides).clamp(min=0))
+        left = torch.minimum((places[..., 2] - half).clamp(min=0), (width - sides).clamp(min=0))
+        return top, left
+
+    def filled(self, places: Tensor) -> Tensor:
+        """(B, K, C, H, W): the images with the box at each of the places (B, K, 3) filled."""
+        rows = torch.arange(len(places), device=places.device)[:, None]
+        return painted(self.images, *self.corners(places), self.sides, self.sides, self.fills[rows, places[..., 0]])
+
+    def losses(self, network: Network, places: Tensor) -> Tensor:
+        """(B, K): the loss with the box at each of the places (B, K, 3), by one query each."""
+        tried = places.shape[1]
+        return network.losses(self.filled(places).flatten(0, 1), self.labels.repeat_interleave(tried)).view(-1, tried)
+
+
+def choose(losses: Tensor, hardness: str | float, drawn: Tensor) -> Tensor:
+    """(B,) which of K tried places is erased.
+
+    Args:
+        losses: (B, K). hardness: of :class:`~pasm_aug.search.online.OnlineAdversarialErase`. drawn: (B,) in [0, 1).
+    """
+    if hardness == "worst":
+        return losses.argmax(1)
+    if hardness == "drawn":
+        shares = losses.clamp(min=1e-9).cumsum(1)
+        return (shares < drawn[:, None] * shares[:, -1:]).sum(1).clamp(max=losses.shape[1] - 1)
+    low = (-losses).exp() < float(hardness)
+    return torch.where(low.any(1), low.int().argmax(1), losses.argmax(1))
