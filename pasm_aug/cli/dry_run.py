@@ -45,7 +45,7 @@ from pasm_aug.data.base import Split
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.registry import open_dataset
 from pasm_aug.models import load_model
-from pasm_aug.rounds.arms import AUGMENTS, MINED
+from pasm_aug.rounds.arms import AUGMENTS, mines
 from pasm_aug.rounds.stopping import MAX_ROUNDS
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.training.evaluation import evaluate
@@ -88,7 +88,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
         pace.start, pace.score = _seconds_of_scoring(teacher, splits["val"], args)
     if not args.teacher:
         pace.step["teacher"] = _seconds_of_step(_rows(folder / "round-0"), splits, args, pace)
-    if set(names) & set(MINED):
+    if any(mines(arm, job.matched_to(names)) for arm in names):
         with _stage("search"):
             _warm_up(search, options.miner or teacher, splits["train"])
     queries = 0.0
@@ -112,7 +112,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
     seconds = seconds_of_run(args, names, pace, amount)
     number = sure_rounds(args)
     _tell(seconds, f" with {number} round{'s' * (number != 1)}")
-    if args.rounds is None and number < MAX_ROUNDS:
+    if args.rounds is None and number < MAX_ROUNDS and names[0] != "online":
         further = sum(seconds_of_round(args, names, pace, amount, number + 1).values())
         say(f"Each further round takes about {rough_duration(further)}; at most {MAX_ROUNDS} rounds are run.")
     teacher_steps = f"{args.teacher_epochs * amount.steps:,} of the first teacher, " if not args.teacher else ""

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pasm_aug.rounds.arms import AUGMENTS, MINED
+from pasm_aug.rounds.arms import AUGMENTS, mines
 from pasm_aug.rounds.stopping import MAX_ROUNDS
 
 
@@ -51,7 +51,9 @@ class Amount:
 
 def sure_rounds(args: argparse.Namespace) -> int:
     """How many rounds a run has at the least."""
-    return min(args.patience, MAX_ROUNDS) if args.rounds is None else args.rounds
+    if args.rounds is not None:
+        return args.rounds
+    return 1 if args.augment == "online" else min(args.patience, MAX_ROUNDS)
 
 
 def seconds_of_run(args: argparse.Namespace, names: Sequence[str], pace: Pace, amount: Amount) -> dict[str, float]:
@@ -105,8 +107,8 @@ def rough_duration(seconds: float) -> str:
 
 def _mines(arm: str, leader: str, number: int, *, miner: bool) -> bool:
     """Whether an arm searches in a round, rather than take points that are there."""
-    if arm not in MINED:
+    if not mines(arm, leader):
         return False
     if miner:  # always the same network: its points of round 1 stay
         return number == 1
-    return number > 1 or arm == leader or leader not in MINED  # round 1 has one teacher, so the leader's points serve
+    return number > 1 or arm == leader or not mines(leader)  # round 1 has one teacher, so the leader's points serve

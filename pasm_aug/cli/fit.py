@@ -22,7 +22,7 @@ from pasm_aug.cli.opening import (
 )
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
-from pasm_aug.cli.options.training import check_training
+from pasm_aug.cli.options.training import check_training, settle_square
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_json
@@ -92,6 +92,7 @@ def check_train(args: argparse.Namespace) -> None:
     """
     check_training(args)
     args.image_size = default_image_size(args)
+    settle_square(args)
     if args.augment in MINED and args.positions is None:
         raise UserError(f"--augment {args.augment} needs --positions FILE, which `pasm-aug mine` writes")
     if args.augment.startswith("cam-") and args.teacher is None:

@@ -15,7 +15,8 @@ from pasm_aug.cli.finish import finish
 from pasm_aug.cli.opening import about, default_image_size, model_factory, open_model, open_split, say
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
-from pasm_aug.cli.options.training import check_training
+from pasm_aug.cli.options.groups import SEARCH_BUDGET
+from pasm_aug.cli.options.training import check_training, settle_square
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.core.checksums import resealed
 from pasm_aug.core.files import write_json
@@ -83,9 +84,15 @@ def check_run(args: argparse.Namespace) -> list[str]:
     args.image_size = default_image_size(args)
     args.out = args.out or Path("runs") / args.data
     names = [args.augment, *(arm for arm in args.baselines.split(",") if arm and arm != args.augment)]
+    settle_square(args)
     for arm in names:
-        make_erase(arm, None, **keywords_of(args, Erasing))
+        make_erase(arm, None, **keywords_of(args, Erasing), matched_to=matched_to(names))
     return names
+
+
+def matched_to(names: Sequence[str]) -> str:
+    """The arm whose square ``random-matched`` erases elsewhere: the one that leads, or the paper's."""
+    return "online" if names[0] == "online" else "point"
 
 
 def round_options(args: argparse.Namespace, dataset: Any) -> RoundOptions:
@@ -98,7 +105,7 @@ def round_options(args: argparse.Namespace, dataset: Any) -> RoundOptions:
         args.search,
         objective=args.objective,
         patch=args.mask_size,
-        budget=args.budget,
+        budget=SEARCH_BUDGET if args.augment == "online" else args.budget,
         seed=args.seed,
         device=args.device,
     )
@@ -123,6 +130,7 @@ def run_arms(
 ) -> Iterator[tuple[str, RoundResult]]:
     """The rounds of the first arm, then as many of each other arm from the same first teacher, as they end."""
     first: list[RoundResult] = []
+    options = replaced(options, matched_to=matched_to(names))
     for result in iter_rounds(model, splits, out=out, options=replaced(options, augment=names[0])):
         first.append(result)
         yield names[0], result

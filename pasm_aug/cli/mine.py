@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from pasm_aug.cli.options.fields import add_fields
-from pasm_aug.cli.options.groups import add_data, add_machine, add_search
+from pasm_aug.cli.options.groups import SEARCH_BUDGET, add_data, add_machine, add_search
 from pasm_aug.core.parsers import path
+from pasm_aug.rounds.arms import square_of
 from pasm_aug.rounds.options import Erasing
 
 
@@ -38,8 +39,8 @@ def mine(args: argparse.Namespace) -> None:
         args.search,
         points=args.points,
         objective=args.objective,
-        patch=args.mask_size,
-        budget=args.budget,
+        patch=square_of("point", size=args.mask_size)["size"],
+        budget=SEARCH_BUDGET if args.budget is None else args.budget,
         seed=args.seed,
         batch_size=args.query_batch,
         device=args.device,

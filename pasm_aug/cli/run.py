@@ -30,7 +30,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     add_model(parser)
     _add_rounds(parser)
-    add_search(parser)
+    add_search(
+        parser,
+        "; with --augment online: squares tried exactly for each image in each step, a whole number (default: 4)",
+    )
     add_erasing(parser)
     add_training(parser)
 
@@ -51,8 +54,8 @@ def _add_rounds(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--baselines",
         metavar="ARMS",
-        default="none,random",
-        help="arms to compare with, same budget, comma-separated; an empty string for none of them",
+        default="none,random,random-matched",
+        help="arms to compare with, same epochs, comma-separated; an empty string for none of them",
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from pasm_aug.cli.options.groups import add_data, add_model
 from pasm_aug.cli.options.training import add_erasing, add_start, add_training
-from pasm_aug.core.parsers import path
+from pasm_aug.core.parsers import at_least, path
 from pasm_aug.rounds.arms import MINED
 
 
@@ -25,6 +25,12 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=path,
         help="cache of `pasm-aug mine`; needed by --augment " + ", ".join(MINED),
+    )
+    group.add_argument(
+        "--budget",
+        metavar="K",
+        type=at_least(0, int),
+        help="squares that --augment online tries exactly for each image in each step (default: 4)",
     )
     add_erasing(parser)
     add_training(parser)

@@ -41,6 +41,16 @@ def fill(text: str) -> str | float:
     return value
 
 
+def hardness(text: str) -> str | float:
+    """``worst``, ``drawn`` or a probability."""
+    if text in ("worst", "drawn"):
+        return text
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"wanted worst, drawn or a number between 0 and 1, got {text!r}")
+    return value
+
+
 def at_least(low: float, kind: type, *, below: float | None = None) -> Any:
     """Parser of a finite number of ``kind`` in [low, below), or of at least ``low`` without ``below``."""
     noun = "a whole number" if kind is int else "a number"

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 WIDTH, DPI = 4.4, 150  # inches; dots an inch
 HEAVY = 180_000  # bytes
-COLOURS = {"point": "#c2410c", "none": "#64748b", "random": "#2563eb", "random-matched": "#0d9488"}
+COLOURS = {"point": "#c2410c", "online": "#9333ea", "none": "#64748b", "random": "#2563eb", "random-matched": "#0d9488"}
 OTHERS = ("#c2410c", "#2563eb", "#0d9488", "#9333ea", "#64748b", "#ca8a04", "#db2777", "#15803d")
 
 

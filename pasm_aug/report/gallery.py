@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,27 @@ def gallery_figure(dataset: Any, indices: Sequence[int], rounds: Sequence[RoundP
     for row, name in enumerate(["as it is", *(f"round {r.round}" for r in rounds)]):
         mosaic.name_row(row, name)
     return mosaic.jpeg()
+
+
+def online_figures(dataset: Any, shown: Mapping[str, Tensor]) -> list[bytes]:
+    """Rows of four images each: as they are, and as an online adversary erased them first and last.
+
+    Args:
+        shown: ``samples`` (S,), ``first`` and ``last`` (S, C, H, W) uint8.
+    """
+    figures = []
+    for start in range(0, len(shown["samples"]), A_ROW):
+        part = {name: values[start : start + A_ROW] for name, values in shown.items()}
+        mosaic = Mosaic(3, A_ROW, left=0.16)
+        for column, index in enumerate(part["samples"].tolist()):
+            image, label = dataset[index]
+            _show(mosaic, 0, column, to_uint8_tensor(image), dataset.classes[label] if dataset.classes else str(label))
+            _show(mosaic, 1, column, part["first"][column], "")
+            _show(mosaic, 2, column, part["last"][column], "")
+        for row, name in enumerate(("as it is", "first epoch", "last epoch")):
+            mosaic.name_row(row, name)
+        figures.append(mosaic.jpeg())
+    return figures
 
 
 def _erased(image: Tensor, index: int, points: RoundPoints, size: float | int) -> tuple[Any, str]:

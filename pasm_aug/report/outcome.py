@@ -26,7 +26,8 @@ def network_name(result: RoundResult) -> str:
 
 def main_arm(arms: Arms) -> str:
     """The arm that the report is about: the method's own, or the first."""
-    return "point" if "point" in arms else next(iter(arms))
+    first = next(iter(arms))
+    return "point" if "point" in arms and first != "online" else first
 
 
 def arms_sentence(arms: Arms) -> str:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from safetensors.torch import load
 
 from pasm_aug.core.geometry import side_in_pixels
-from pasm_aug.report.gallery import drop_picks, gallery_figures, gallery_picks, spread
+from pasm_aug.report.gallery import drop_picks, gallery_figures, gallery_picks, online_figures, spread
 from pasm_aug.report.maps import arrow_figure, confidence_figure, distance_figure, heatmap_figures, overall_mean
 from pasm_aug.report.movement import movements
 from pasm_aug.report.outcome import main_arm
 from pasm_aug.report.page import grid, heading, paragraph, table
 from pasm_aug.report.regions import region_sentence, region_shares
 from pasm_aug.report.sections import Report
+from pasm_aug.rounds.folder import ERASED
 
 
 def gallery(report: Report) -> list[str]:
     """Training images and what each round erased in them."""
     shown, arm = spread(report.points), main_arm(report.run.arms)
+    if arm == "online":
+        return _online_gallery(report)
     if not shown or report.dataset is None:
         return []
     text = "Training images as they are, and as each round erased them"
@@ -35,6 +41,22 @@ def gallery(report: Report) -> list[str]:
         parts.append(heading("Where one pixel hurt the teacher most"))
         parts.append(_gallery(report, "gallery-drop", drops, "The images with the greatest drop, whole and erased."))
     return parts
+
+
+def _online_gallery(report: Report) -> list[str]:
+    """Training images as the student saw them in its first and in its last epoch."""
+    file = Path(report.run.main[-1].folder) / ERASED
+    if report.dataset is None or not file.exists():
+        return []
+    text = (
+        "Training images as they are, and as the student saw them: with the square that hurt it most at that moment, "
+        "behind the random geometry."
+    )
+    pngs = online_figures(report.dataset, load(file.read_bytes()))
+    drawn = (
+        report.draw(f"gallery-{n}", data, "Images whole, and erased in the step.") for n, data in enumerate(pngs, 1)
+    )
+    return [paragraph(text, "note"), grid(drawn)]
 
 
 def _gallery(report: Report, name: str, picks: list[int], caption: str) -> str:

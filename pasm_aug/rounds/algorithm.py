@@ -78,6 +78,8 @@ def _rounds(
     model: Callable[[], nn.Module], datasets: Mapping[str, Dataset], out: Path, options: RoundOptions
 ) -> Iterator[RoundResult]:
     main, rule = process_state(options.training.device).is_main_process, options.stopping
+    if options.augment == "online" and rule.rounds is None:
+        rule = replaced(rule, rounds=1)  # it mines in every step: no teacher has to be replaced for new points
     stages = Stages(model, {name: datasets[name] for name in ("train", "val", "test")}, out, options)
     if main:
         check_folder(out)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the command line's --help reads AUGMENTS without loading to
 
 AUGMENTS = {
     "point": "PASM: erased at the mined point",
+    "online": "online PASM: erased where it hurts the student now",
     "none": "no erasing",
     "random": "RandomErasing (torchvision)",
     "random-matched": "PASM's square at a random place",
@@ -24,6 +25,11 @@ AUGMENTS = {
     "shuffled-class": "PASM's square at the point of another image of the class",
     "cam-peak": "PASM's square at the peak of the class activation map",
     "cam-region": "the class activation map's region (Wei et al. 2017)",
+}
+QUERIES = 4  # squares that the arm online tries exactly in each step
+_SQUARES: dict[bool, dict[str, Any]] = {  # whether the arm online leads: what it erases, and those compared with it
+    False: {"size": 31 / 224, "value": "point"},
+    True: {"size": 13 / 48, "value": "mean"},
 }
 MINED = ("point", "random-matched", "shuffled", "shuffled-class", "cam-peak")  # the arms that need mined points
 
@@ -36,6 +42,19 @@ def default_geometry() -> v2.Transform:
     from torchvision.transforms import v2
 
     return v2.RandomHorizontalFlip()
+
+
+def square_of(
+    augment: str, matched_to: str = "point", *, size: float | int | None = None, value: Any = None
+) -> dict[str, Any]:
+    """Size and fill of an arm's square: what is given, else what suits the arm, or the one that it is matched to."""
+    usual = _SQUARES["online" in (augment, matched_to)]
+    return {"size": usual["size"] if size is None else size, "value": usual["value"] if value is None else value}
+
+
+def mines(augment: str, matched_to: str = "point") -> bool:
+    """Whether an arm needs the points of a search; a random place for the square of the arm online needs none."""
+    return augment in MINED and (augment, matched_to) != ("random-matched", "online")
 
 
 def check_arm(augment: str) -> None:
@@ -97,18 +116,25 @@ def make_erase(
     positions: PositionCache | str | Path | None,
     *,
     p: float = 1.0,
-    size: float | int = 31 / 224,
-    value: Any = "point",
+    size: float | int | None = None,
+    value: Any = None,
+    queries: int = QUERIES,
+    hardness: str | float = "worst",
+    matched_to: str = "point",
 ) -> Callable[..., Any] | None:
     """The erasing transform of one arm.
 
     ``"point"`` erases a square at the mined point; ``"random-matched"``, ``"shuffled"``, ``"shuffled-class"`` and
-    ``"cam-peak"`` the same square with the same fill elsewhere; ``"cam-region"`` the region of high activation;
-    ``"random"`` is torchvision's ``RandomErasing`` with its published settings; ``"none"`` erases nothing.
+    ``"cam-peak"`` the same square with the same fill elsewhere; ``"online"`` is to be called in the training step;
+    ``"cam-region"`` the region of high activation; ``"random"`` is torchvision's ``RandomErasing`` with its published
+    settings; ``"none"`` erases nothing.
 
     Args:
         positions: of :func:`arm_positions`; ``None``: an arm that needs them places PASM's square at random.
-        p, size, value: of the square; ``p`` of the region too.
+        p, size, value: of the square, ``None`` as in :func:`square_of`; ``p`` of the region too.
+        queries, hardness: of :class:`~pasm_aug.search.online.OnlineAdversarialErase` (``queries`` is its ``budget``).
+        matched_to: whose squares ``"random-matched"`` erases: those of ``"point"``, centred on any pixel, or those of
+            ``"online"``, which lie within the image.
     """
     from pasm_aug.transforms.baselines import CamRegionErase, CountedRandomErasing, RandomPlaceErase
     from pasm_aug.transforms.erase import PointAdversarialErase
@@ -120,5 +146,10 @@ def make_erase(
         return CountedRandomErasing()
     if augment == "cam-region" and positions is not None:
         return CamRegionErase(positions, p=p)
-    square = RandomPlaceErase if augment == "random-matched" else PointAdversarialErase
-    return square(positions, p=p, size=size, value=value)
+    square: Any = square_of(augment, matched_to, size=size, value=value)
+    if augment == "online":
+        from pasm_aug.search.online import OnlineAdversarialErase
+
+        return OnlineAdversarialErase(p=p, budget=queries, hardness=hardness, **square)
+    kind = RandomPlaceErase if augment == "random-matched" else PointAdversarialErase
+    return kind(positions, p=p, **square)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import save
 from torch import nn
 
 from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
@@ -18,6 +19,8 @@ from pasm_aug.rounds.results import RoundResult
 from pasm_aug.training.checkpoint import remove_checkpoint
 from pasm_aug.training.result import TrainResult
 
+ERASED = "erased.safetensors"  # a few images as the arm online erased them
+
 
 def write_round(result: RoundResult, trained: TrainResult, info: Mapping[str, Any]) -> RoundResult:
     """Write what a stage made; ``result.json`` comes last and says that it is done.
@@ -29,6 +32,8 @@ def write_round(result: RoundResult, trained: TrainResult, info: Mapping[str, An
     if process_state().is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         save_model(folder, trained.model, {**info, "epoch": trained.epoch})
+        if shown := trained.gallery and trained.gallery.state_dict():
+            write_atomic(folder / ERASED, save(shown))
     return rewrite_round(result)
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from pasm_aug.core import options
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.options import option, part
-from pasm_aug.core.parsers import at_least, fill, ratio, share
-from pasm_aug.rounds.arms import AUGMENTS, make_erase
+from pasm_aug.core.parsers import at_least, fill, hardness, ratio, share
+from pasm_aug.rounds.arms import AUGMENTS, QUERIES, make_erase, square_of
 from pasm_aug.rounds.stopping import StopRule
 from pasm_aug.training.options import CommonKeywords, LossOptions, TrainingOptions
 
@@ -52,21 +52,40 @@ class Erasing:
 
     Args:
         p (float): share of the images erased; the paper erases all.
-        size (float or int): side of the square, as a share of the shorter side or in pixels.
-        value (str, number or sequence): what fills it.
+        size (float or int, optional): side of the square, as a share of the shorter side or in pixels; default 31/224,
+            of the arm ``"online"`` 13/48.
+        value (str, number or sequence, optional): what fills it; default the colour found, of the arm ``"online"`` the
+            image's mean.
+        queries (int): squares that the arm ``"online"`` tries exactly in each step.
+        hardness (str or float): which of them it erases; see
+            :class:`~pasm_aug.search.online.OnlineAdversarialErase`.
     """
 
     p: float = option(1.0, "share of the images erased; the paper erases all", group="erasing", parse=ratio)
-    size: float | int = option(
-        31 / 224,
-        "side of the square, in pixels or as a share of the image (default: 31/224; the paper: 23 to 39 at 224)",
+    size: float | int | None = option(
+        None,
+        "side of the square, in pixels or as a share of the image (default: 31/224; the paper: 23 to 39 at 224; with "
+        "--augment online 13/48)",
         group="erasing",
         flag="mask-size",
         parse=share,
         metavar="S",
     )
     value: Any = option(
-        "point", "fill: point (the colour found), mean, random, or 0…255", group="erasing", parse=fill, metavar="V"
+        None,
+        "fill: point (the colour found), mean, random, or 0…255 (default: point; with --augment online mean)",
+        group="erasing",
+        parse=fill,
+        metavar="V",
+    )
+    queries: int = option(QUERIES, flag="queries")
+    hardness: str | float = option(
+        "worst",
+        "which of the squares tried --augment online erases. worst: the one that hurts most; drawn: by chance, the "
+        "more it hurts the likelier; a number in (0, 1): the first that takes the true class's probability below it",
+        group="erasing",
+        parse=hardness,
+        metavar="H",
     )
 
 
@@ -76,7 +95,8 @@ class RoundOptions:
 
     Args:
         augment (str): one of :data:`~pasm_aug.rounds.arms.AUGMENTS`; those in :data:`~pasm_aug.rounds.arms.MINED` mine.
-        erasing (Erasing): keywords ``p``, ``size``, ``value``.
+        erasing (Erasing): keywords ``p``, ``size``, ``value``, ``queries``, ``hardness``.
+        matched_to (str): the arm that ``"random-matched"`` is matched to, ``"point"`` or ``"online"``.
         stopping (StopRule): when to stop, keywords ``rounds``, ``patience``, ``margin``; by default after the first
             round whose gain on validation is not beyond one standard error.
         keep_points (int): the student sees the points of so many rounds, this one's and the last ones', one at a time.
@@ -111,6 +131,7 @@ class RoundOptions:
         choices=tuple(AUGMENTS),
     )
     erasing: Erasing = part(Erasing)
+    matched_to: str = option("point", identity=None)
     stopping: StopRule = part(StopRule, recorded=False)
     keep_points: int = option(
         1,
@@ -171,9 +192,15 @@ class RoundOptions:
                 f"teacher must be round 0 of a run that kept its predictions.csv, got round {number} of "
                 f"{self.teacher.folder}: pass the folder itself to start from its network"  # type: ignore[union-attr]
             )
-        make_erase(self.augment, None, **vars(self.erasing))
+        make_erase(self.augment, None, **self.square())
         assert self.first_training
         assert self.point_search
+
+    def square(self) -> dict[str, Any]:
+        """Keywords of :func:`~pasm_aug.rounds.arms.make_erase`: the square of this arm."""
+        given = vars(self.erasing)
+        usual = square_of(self.augment, self.matched_to, size=self.erasing.size, value=self.erasing.value)
+        return given | usual | {"matched_to": self.matched_to}
 
     @property
     def first_training(self) -> TrainingOptions:
@@ -190,7 +217,12 @@ class RoundOptions:
     def identity(self) -> dict[str, Any]:
         """What the rounds depend on, ready for JSON; how many there are is none of it: more may follow."""
         about = options.identity(self) | {"search": self.point_search.settings()}
-        return about | ({"erasing": {}} if self.augment in ("none", "random") else {})
+        square = self.square() if self.augment not in ("none", "random") else {}
+        if self.augment != "online":
+            square = {name: value for name, value in square.items() if name not in ("queries", "hardness")}
+        if square.get("matched_to") == "point":
+            del square["matched_to"]  # as it was recorded before there was another
+        return about | {"erasing": square}
 
 
 class RoundKeywords(CommonKeywords, total=False):
@@ -198,8 +230,11 @@ class RoundKeywords(CommonKeywords, total=False):
 
     augment: str
     p: float
-    size: float | int
-    value: str | float | Sequence[float]
+    size: float | int | None
+    value: str | float | Sequence[float] | None
+    queries: int
+    hardness: str | float
+    matched_to: str
     rounds: int | None
     patience: int
     margin: float

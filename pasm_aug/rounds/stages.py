@@ -23,7 +23,7 @@ from pasm_aug.core.rng import derive_seed
 from pasm_aug.core.seeding import seeded
 from pasm_aug.data.overlap import shared_images
 from pasm_aug.models import load_model
-from pasm_aug.rounds.arms import MINED, arm_positions, hit_rate, make_erase
+from pasm_aug.rounds.arms import arm_positions, hit_rate, make_erase, mines
 from pasm_aug.rounds.folder import read_round, rewrite_round, write_round
 from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult
@@ -98,7 +98,7 @@ class Stages:
         points, queries = self._points(number, best, network, folder)
         seconds = {} if points is None else {"mine": time.perf_counter() - started}
         pupil = copied(network) if self.options.student == "refine" else self.fresh(number)
-        erase = make_erase(self.options.augment, points, **vars(self.options.erasing))
+        erase = make_erase(self.options.augment, points, **self.options.square())
         try:
             trained = self._fit(
                 pupil,
@@ -147,8 +147,9 @@ class Stages:
         self, number: int, best: RoundResult, network: nn.Module, folder: Path
     ) -> tuple[PositionCache | None, int]:
         """Where this round erases, and the queries that it cost to find out."""
-        augment = self.options.augment
-        mined, queries = self._mine(number, best, network, folder) if augment in MINED else (None, 0)
+        augment, mined, queries = self.options.augment, None, 0
+        if mines(augment, self.options.matched_to):
+            mined, queries = self._mine(number, best, network, folder)
         points = arm_positions(
             augment,
             mined,

@@ -249,15 +249,19 @@ class OnlineAdversarialErase:
         assert self.model is not None
         return self.model
 
-    def bound_to(self, model: nn.Module, preprocess: Preprocess, samples: int) -> OnlineAdversarialErase:
+    def bound_to(self, model: nn.Module, preprocess: Preprocess, samples: int, seed: int) -> OnlineAdversarialErase:
         """One with the same options and an empty table, for a training of ``model`` on so many samples.
+
+        Args:
+            seed: of the training; it counts beside the own one.
 
         Raises:
             ValueError: it is bound to another network already.
         """
         if self.model is not None and self.model is not model:
             raise UserError("model of OnlineAdversarialErase must be None or the network that is trained, got another")
-        bound = OnlineAdversarialErase(model, preprocess=self.preprocess or preprocess, **self.settings())
+        options = self.settings() | {"seed": derive_seed(self.seed, seed)}
+        bound = OnlineAdversarialErase(model, preprocess=self.preprocess or preprocess, **options)
         bound.reserve(samples)
         return bound
 

@@ -206,7 +206,7 @@ class EpochLoop:
     def _result(self, epoch: int) -> TrainResult:
         if self.average:
             self.model.load_state_dict(self.average.module.state_dict())
-        return TrainResult(self.model, self.history, epoch)
+        return TrainResult(self.model, self.history, epoch, self.step.gallery)
 
     def _best_epoch(self) -> int:
         """The first epoch of the best validation accuracy, from 1; 0 before any."""
@@ -224,6 +224,8 @@ class EpochLoop:
             self.average.load_state_dict(_part(saved.tensors, "ema."))
         if self.step.adversary is not None:
             self.step.adversary.load_state_dict(_part(saved.tensors, "adversary."))
+        if self.step.gallery is not None:
+            self.step.gallery.load_state_dict(_part(saved.tensors, "gallery."))
         if self.accelerator.scaler is not None and saved.numbers.get("scaler"):
             self.accelerator.scaler.load_state_dict(saved.numbers["scaler"])
         return saved
@@ -240,6 +242,8 @@ class EpochLoop:
             tensors |= {f"ema.{k}": v for k, v in self.average.state_dict().items()}
         if self.step.adversary is not None:
             tensors |= {f"adversary.{k}": v for k, v in self.step.adversary.state_dict().items()}
+        if self.step.gallery is not None:
+            tensors |= {f"gallery.{k}": v for k, v in self.step.gallery.state_dict().items()}
         numbers = (numbers or {}) | ({} if scaler is None else {"scaler": scaler.state_dict()})
         state = self.model, self.optimizer, self.scheduler, self.history, self.identity
         save_checkpoint(self.files.checkpoint, *state, step=step, numbers=numbers, tensors=tensors)

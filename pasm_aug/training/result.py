@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
+from pasm_aug.training.erased_gallery import ErasedGallery
+
 
 @dataclass
 class TrainResult:
@@ -13,8 +15,10 @@ class TrainResult:
 
     Attributes:
         epoch: whose weights the network holds.
+        gallery: images as they were erased in the step, where they were.
     """
 
     model: nn.Module
     history: list[dict[str, float]] = field(default_factory=list)
     epoch: int = 0
+    gallery: ErasedGallery | None = None

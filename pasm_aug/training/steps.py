@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.networks import take_logits
 from pasm_aug.search.online import OnlineAdversarialErase
+from pasm_aug.training.erased_gallery import ErasedGallery
 from pasm_aug.training.evaluation import check_targets
 
 Loss = Callable[[Tensor, Tensor | None, Tensor], Tensor]
@@ -28,7 +29,7 @@ class TrainingStep:
         teacher: frozen; its logits on the clean images enter the loss.
         accumulate: parts that a batch is cut into; each has two images at least, for the sake of batch statistics.
         memory_format: of the student's input.
-        adversary: erases the student's images, which the teacher sees whole.
+        adversary: erases the student's images, which the teacher sees whole. gallery: keeps some of them.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class TrainingStep:
         accumulate: int = 1,
         memory_format: torch.memory_format = torch.contiguous_format,
         adversary: OnlineAdversarialErase | None = None,
+        gallery: ErasedGallery | None = None,
     ) -> None:
         self.accelerator, self.student, self.optimizer, self.loss = accelerator, student, optimizer, loss
         self.preprocess, self.teacher, self.teacher_preprocess = preprocess, teacher, teacher_preprocess
-        self.accumulate, self.memory_format, self.adversary = accumulate, memory_format, adversary
+        self.accumulate, self.memory_format = accumulate, memory_format
+        self.adversary, self.gallery = adversary, gallery
 
     def __call__(
         self,
@@ -91,6 +94,8 @@ class TrainingStep:
                     if self.adversary is not None:
                         self.adversary.watch(inputs)
                         total[3:] += self.adversary.area
+                        if self.gallery is not None and rows is not None:
+                            self.gallery.add(rows, shown)
                     logits = take_logits(self.student(inputs))
                     check_targets(label, logits)
                     if self.teacher is not None and known is None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from pasm_aug.models import preprocess_of
 from pasm_aug.search.online import OnlineAdversarialErase
 from pasm_aug.training.balance import labels_of, sample_weights
 from pasm_aug.training.borrowed import borrowed
+from pasm_aug.training.erased_gallery import ErasedGallery
 from pasm_aug.training.evaluation import Evaluation, logits_of
 from pasm_aug.training.guards import compile_advice, memory_advice
 from pasm_aug.training.loading import EpochSampler, make_loader
@@ -37,6 +39,8 @@ from pasm_aug.training.result import TrainResult
 from pasm_aug.training.schedule import make_scheduler
 from pasm_aug.training.steps import Loss, TrainingStep
 from pasm_aug.transforms.paired_view import ErasedOnly, PairedView
+
+GALLERY = 8  # images that are kept as the step's adversary erased them
 
 
 @takes(TrainingOptions)
@@ -106,15 +110,17 @@ def train(
         if file:
             Path(file).parent.mkdir(parents=True, exist_ok=True)  # what cannot be, shows now, not after an epoch
     sampler = _sampler(dataset, options, seed, accelerator)
+    length = len(dataset)  # type: ignore[arg-type]
     transform: Callable[..., Any] | None
     view = augment if augment is None or isinstance(augment, PairedView) else PairedView(augment)
     still = view is None or view.then is None
     if options.reuse_logits and not still:
         raise UserError("reuse_logits must be False or None: the geometry shows the teacher another image each time")
     preprocess = preprocess_of(model, options.preprocess)
-    adversary, transform = None, view
+    adversary, gallery, transform = None, None, view
     if view is not None and isinstance(view.erase, OnlineAdversarialErase):
-        adversary = view.erase.bound_to(model, preprocess, len(dataset))  # type: ignore[arg-type]
+        adversary = view.erase.bound_to(model, preprocess, length, seed)
+        gallery = ErasedGallery(np.unique(np.linspace(0, length - 1, GALLERY).astype(np.int64)))
         transform = None if still else view.clean_only
     for_teacher = getattr(teacher, "preprocess", None) or preprocess  # it may normalise differently
     for module in (teacher, preprocess, for_teacher):
@@ -141,6 +147,7 @@ def train(
             accumulate=options.accumulate,
             memory_format=torch.channels_last if options.channels_last else torch.contiguous_format,
             adversary=adversary,
+            gallery=gallery,
         )
         loop = EpochLoop(
             accelerator=accelerator,

@@ -18,6 +18,7 @@ DATA = {
     "manifest": "a CSV of path,label[,split][,person]",
     "folder": "any images in class folders, with or without train/val/test",
 }
+SEARCH_BUDGET = 20.0  # forward passes an image
 SEARCHES = ("seeded", "paper", "exhaustive")
 
 # What the paper states (section IV); the search's size is Su et al.'s, the batch size and the epochs are ours.
@@ -107,7 +108,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_search(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+def add_search(parser: argparse.ArgumentParser, more: str = "") -> argparse._ArgumentGroup:
     group = parser.add_argument_group("search (section III-B, Eq. 2 and 3)")
     group.add_argument(
         "--search",
@@ -119,10 +120,9 @@ def add_search(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument(
         "--budget",
         metavar="F",
-        type=at_least(4, float),
-        default=20,
+        type=at_least(0, float),
         help="what the seeded search may spend on an image, in forward passes: 20 finds about 96 %% of the best "
-        "pixel's drop, 80 about 99 %%",
+        "pixel's drop, 80 about 99 %% (default: 20)" + more,
     )
     group.add_argument(
         "--objective",

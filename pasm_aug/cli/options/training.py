@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 
 from pasm_aug.cli.options.fields import add_fields
-from pasm_aug.cli.options.groups import Switch, add_machine
+from pasm_aug.cli.options.groups import SEARCH_BUDGET, Switch, add_machine
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import path
 from pasm_aug.rounds import options
+from pasm_aug.rounds.arms import QUERIES, square_of
 
 
 def add_start(parser: argparse.ArgumentParser, *, kept: str) -> argparse._ArgumentGroup:
@@ -45,6 +46,21 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         action=Switch,
         help="the same numbers from every run on a GPU too, at some speed; on a CPU they are the same anyway",
     )
+
+
+def settle_square(args: argparse.Namespace) -> None:
+    """Fill in what suits the arm where size and fill of the square, or the budget, are not given.
+
+    Raises:
+        ValueError: a share of a query.
+    """
+    square, online = square_of(args.augment, size=args.mask_size, value=args.value), args.augment == "online"
+    args.mask_size, args.value = square["size"], square["value"]
+    if args.budget is None:
+        args.budget = QUERIES if online else SEARCH_BUDGET
+    if online and args.budget % 1:
+        raise UserError(f"--budget must be a whole number of squares with --augment online, got {args.budget:g}")
+    args.queries = int(args.budget) if online else QUERIES
 
 
 def check_training(args: argparse.Namespace) -> None:
