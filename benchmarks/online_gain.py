@@ -42,7 +42,7 @@ from pasm_aug.transforms.baselines import CountedRandomErasing
 
 SIZE, EPOCHS, LONG = 13 / 48, 6, 12
 SETTINGS = {"size": SIZE, "value": "mean", "p": 1.0}
-ARMS = ("random-matched", "online-4", "random", "none", "patch", "online-0", "random-matched-long", "online-8")
+ARMS = ("random-matched", "online-4", "random", "random-matched-long", "patch", "none")
 BARE = {"glasses_share": 0.0, "mask_share": 0.0, "hand_share": 0.0}
 TEACHERS = 3  # of FER2013; the seeds share them in turn
 
@@ -68,7 +68,15 @@ def teacher_of(folder: Path, seed: int, data: dict[str, Any]) -> nn.Module:
     place = folder / f"teacher-{seed}"
     if not (place / "model.json").exists():
         model = build_model("small", len(data["train"].classes), seed=seed)
-        train(model, data["train"], augment=PairedView(None, v2.RandomHorizontalFlip()), epochs=32, lr=0.05, seed=seed)
+        train(
+            model,
+            data["train"],
+            augment=PairedView(None, v2.RandomHorizontalFlip()),
+            epochs=32,
+            lr=0.05,
+            seed=seed,
+            progress=False,
+        )
         classes = list(data["train"].classes)
         mean, std = (part.flatten().tolist() for part in (model.preprocess.mean, model.preprocess.std))
         save_model(place, model, {"architecture": "small", "classes": classes, "mean": mean, "std": std})
@@ -84,8 +92,10 @@ def erasing(arm: str, teacher: nn.Module, data: Any, positions: Path) -> Any:
     if arm.startswith("random-matched"):
         return PointAdversarialErase(None, **SETTINGS)  # every image a miss: a square at random, inside the image
     if arm == "patch":
-        search = PointSearch(objective="patch", patch=SIZE)
-        return PointAdversarialErase(mine_positions(teacher, data, positions, search=search), **SETTINGS)
+        search = PointSearch(objective="patch", patch=SIZE, budget=20)  # as `pasm-aug run` has it
+        return PointAdversarialErase(
+            mine_positions(teacher, data, positions, search=search, progress=False), **SETTINGS
+        )
     return OnlineAdversarialErase(budget=int(arm.rpartition("-")[2]), **SETTINGS)
 
 
@@ -96,7 +106,9 @@ def cell(arm: str, seed: int, teacher: nn.Module, data: dict[str, Any], folder: 
     mined = time.perf_counter() - started
     epochs = LONG if arm.endswith("long") else EPOCHS
     view = PairedView(erase, v2.RandomHorizontalFlip())
-    trained = train(student, data["train"], augment=view, teacher=teacher, epochs=epochs, lr=0.01, seed=seed)
+    trained = train(
+        student, data["train"], augment=view, teacher=teacher, epochs=epochs, lr=0.01, seed=seed, progress=False
+    )
     scores = {name: evaluate(student, split).accuracy for name, split in data.items() if name != "train"}
     hidden = evaluate_occlusion(student, data["test"], sizes=(SIZE,), fills=("grey",), bands=False, worst_only=True)
     share = trained.history[-1].get("erased_share", 0.0)
