@@ -1,7 +1,7 @@
 """Where a box hurts a network: first-order effects of all places at once, exact losses of a few.
 
-Places are (fill, y, x): which of the fills, and the box's middle in pixels, rows from the top. Nothing here looks at a
-value, so that a GPU is never waited for.
+Places are (fill, y, x): which of the fills, and the box's middle in half pixels from the top and from the left, so that
+it is whole for even and odd boxes. Nothing here looks at a value, so that a GPU is never waited for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.memory_batches import in_chunks
 from pasm_aug.core.networks import take_logits
 from pasm_aug.search.boxes import box_sums, painted, spread_peaks
@@ -35,6 +36,7 @@ class Network:
 
         def work(part: slice) -> None:
             logits = take_logits(self.model(self.to_input(images[part])))
+            _check_labels(labels[part], logits.shape[1])
             found[part] = F.cross_entropy(logits.float(), labels[part], reduction="none")
 
         with torch.no_grad():
@@ -47,8 +49,16 @@ class Network:
         inputs = clean.lerp(faded, _FADED).detach().requires_grad_()
         with torch.enable_grad():
             logits = take_logits(self.model(inputs.clone()))  # in-place layers may not touch a leaf
+            _check_labels(labels, logits.shape[1])
             loss = F.cross_entropy(logits.float(), labels, reduction="sum")
         return torch.autograd.grad(loss, inputs)[0]
+
+
+def _check_labels(labels: Tensor, classes: int) -> None:
+    """On a GPU the loss itself complains: a look from here would wait for it."""
+    if labels.device.type == "cpu" and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        got = f"{int(labels.min())}…{int(labels.max())}"
+        raise UserError(f"labels must lie in 0…{classes - 1}, for the network has {classes} outputs, got {got}")
 
 
 def _as_it_is(images: Tensor) -> Tensor:
@@ -94,16 +104,16 @@ class Squares:
             near = (near_y[..., :, None] & near_x[..., None, :]).any(1)
             effects = effects.masked_fill(near[:, None], -torch.inf)
         flat = spread_peaks(effects, count, distance)
-        half = (self.sides // 2)[:, None]
-        return torch.stack([flat // (height * width), flat // width % height + half, flat % width + half], -1)
+        sides = self.sides[:, None]
+        top, left = flat // width % height, flat % width
+        return torch.stack([flat // (height * width), 2 * top + sides, 2 * left + sides], -1)
 
     def corners(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """(B, K) top and left of the boxes around places (B, K, 3), moved inside where they would stick out."""
         height, width = self.images.shape[-2:]
-        half, sides = (self.sides // 2)[:, None], self.sides[:, None]
-        top = torch.minimum((places[..., 1] - half).clamp(min=0), (height - sides).clamp(min=0))
-        left = torch.minimum((places[..., 2] - half).clamp(min=0), (width - sides).clamp(min=0))
-        return top, left
+        sides = self.sides[:, None]
+        top, left = ((places[..., axis] - sides).div(2, rounding_mode="floor").clamp(min=0) for axis in (1, 2))
+        return torch.minimum(top, (height - sides).clamp(min=0)), torch.minimum(left, (width - sides).clamp(min=0))
 
     def filled(self, places: Tensor) -> Tensor:
         """(B, K, C, H, W): the images with the box at each of the places (B, K, 3) filled."""

@@ -223,7 +223,7 @@ class OnlineAdversarialErase:
         """(B, K, 3) places to try: remembered, of a gradient, or random ones."""
         count, (height, width) = self.table.count, tried.images.shape[-2:]
         own = draws[:, _OWN_DRAWS:].view(-1, count, 3)
-        scale = torch.tensor([tried.fills.shape[1], height, width], device=own.device)
+        scale = torch.tensor([tried.fills.shape[1], 2 * height, 2 * width], device=own.device)
         places = (own * scale).long()
         remembered = None if rows is None else self.table.recall(rows, tried.images)
         if remembered is not None:

@@ -20,7 +20,7 @@ _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))  # dimensions
 
 
 class PlaceTable:
-    """Places of N samples: of each up to ``count`` (fill, y, x) of the middle of a box, the most promising first.
+    """Places of N samples: of each up to ``count`` (fill, y, x), the most promising first; y and x in half pixels.
 
     A sample takes 6 × ``count`` + 128 bytes.
 
@@ -54,8 +54,8 @@ class PlaceTable:
         flip = apart.argmin(1)[:, None]
         fill, y, x = places.unbind(-1)
         height, width = images.shape[-2:]
-        mirrored_y = torch.where((flip >= 2) & (y >= 0), height - 1 - y, y)
-        mirrored_x = torch.where((flip % 2 == 1) & (x >= 0), width - 1 - x, x)
+        mirrored_y = torch.where((flip >= 2) & (y >= 0), 2 * height - y, y)
+        mirrored_x = torch.where((flip % 2 == 1) & (x >= 0), 2 * width - x, x)
         return torch.stack([fill, mirrored_y, mirrored_x], -1)
 
     def keep(self, index: Tensor, images: Tensor, places: Tensor) -> None:

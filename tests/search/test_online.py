@@ -1,0 +1,359 @@
+"""The adversary of the training step, against brute force and against everything that it may not touch."""
+
+import copy
+import itertools
+import random
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from pasm_aug.core.painting import erase_patch
+from pasm_aug.search.online import OnlineAdversarialErase
+from tests.small_teachers import conv_net, random_images, scaled
+
+SIDE = 12
+IMAGES, LABELS = random_images(8, SIDE), torch.arange(8) % 4
+INDEX = torch.tensor([7, 3, 12, 0, 5, 1, 30, 8])
+
+
+def linear_net(seed=0, channels=3, size=(SIDE, SIDE)):
+    """Two classes, logits linear in the image: the first order is all there is."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * size[0] * size[1], 2))
+
+
+class Counted(nn.Module):
+    """Counts the images that go forward, by whether they ask for a gradient."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.forwards, self.with_gradient = net, 0, 0
+
+    def forward(self, x):
+        self.forwards += len(x)
+        self.with_gradient += len(x) * x.requires_grad
+        return self.net(x)
+
+
+def losses(net, images, labels):
+    net.eval()
+    with torch.no_grad():
+        return F.cross_entropy(net(scaled(images)), labels, reduction="none")
+
+
+def all_squares(image, side, fill):
+    """Every square of an image, filled; row by row."""
+    height, width = image.shape[1:]
+    return torch.stack([
+        erase_patch(image, (x, y, x + side, y + side), fill)
+        for y in range(height - side + 1)
+        for x in range(width - side + 1)
+    ])  # fmt: skip
+
+
+def mean_of(image):
+    return image.float().mean((1, 2)).round().tolist()
+
+
+def worst_by_brute_force(net, images, labels, side):
+    chosen = []
+    for image, label in zip(images, labels, strict=True):
+        squares = all_squares(image, side, mean_of(image))
+        chosen.append(squares[losses(net, squares, label.expand(len(squares))).argmax()])
+    return torch.stack(chosen)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_with_a_budget_for_all_places_it_finds_the_worst(channels):
+    net, images = conv_net(channels=channels), random_images(8, 8, channels)
+    erase = OnlineAdversarialErase(net, size=3, budget=36, preprocess=scaled)
+    wanted = worst_by_brute_force(net, images, LABELS, 3)
+    torch.testing.assert_close(losses(net, erase(images, LABELS), LABELS), losses(net, wanted, LABELS))
+
+
+@given(st.integers(0, 20), st.sampled_from([(9, 14), (13, 8), (12, 12)]), st.integers(2, 6))
+def test_on_a_linear_network_the_first_order_is_exact(seed, size, side):
+    net, images, labels = linear_net(seed, size=size), random_images(4, size, seed=seed), torch.tensor([0, 1, 1, 0])
+    erase = OnlineAdversarialErase(net, size=side, budget=0, preprocess=scaled)
+    wanted = worst_by_brute_force(net, images, labels, side)
+    torch.testing.assert_close(
+        losses(net, erase(images, labels), labels), losses(net, wanted, labels), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("flip", [(), (-1,), (-2, -1)])
+def test_the_steps_own_gradient_says_where_to_erase_in_the_next_epoch(flip):
+    net = Counted(linear_net())
+    labels = LABELS % 2
+    erase = OnlineAdversarialErase(net, size=4, budget=0, preprocess=scaled)
+    inputs = scaled(erase(IMAGES, labels, index=INDEX))
+    erase.watch(inputs)
+    F.cross_entropy(net(inputs), labels).backward()
+    net.forwards = 0
+    # of a flipped image the flipped square: what the gradient said of the image as it came
+    found = erase(IMAGES.flip(flip), labels, index=INDEX).flip(flip)
+    assert net.forwards == 0
+    wanted = worst_by_brute_force(net, IMAGES, labels, 4)
+    torch.testing.assert_close(losses(net, found, labels), losses(net, wanted, labels), rtol=1e-4, atol=1e-5)
+
+
+def test_floating_images_leave_their_gradient_by_themselves():
+    net, labels, floats = linear_net(), LABELS % 2, scaled(IMAGES)
+    erase = OnlineAdversarialErase(net, size=4, budget=0)
+    erased = erase(floats, labels, index=INDEX)
+    erased.mul_(1.0)  # what works in place may follow
+    F.cross_entropy(net(erased), labels).backward()
+    wanted = worst_by_brute_force(net, IMAGES, labels, 4)
+    again = erase(floats, labels, index=INDEX).detach()
+    net.eval()
+    loss = F.cross_entropy(net(again), labels, reduction="none").detach()
+    torch.testing.assert_close(loss, losses(net, wanted, labels), rtol=1e-2, atol=1e-2)  # the mean is not rounded here
+
+
+def test_what_queries_found_is_tried_again():
+    net = conv_net()
+    erase = OnlineAdversarialErase(net, size=3, budget=4, preprocess=scaled)
+    before = None
+    for epoch in range(12):
+        erase.set_epoch(epoch)
+        loss = losses(net, erase(IMAGES, LABELS, index=INDEX), LABELS)
+        assert before is None or bool((loss >= before - 1e-6).all())  # never worse than the best of the epoch before
+        before = loss
+    wanted = losses(net, worst_by_brute_force(net, IMAGES, LABELS, 3), LABELS)
+    clean = losses(net, IMAGES, LABELS)
+    assert (before - clean).sum() > 0.7 * (wanted - clean).sum()  # 24 of 100 places tried at random
+
+
+@pytest.mark.parametrize(("budget", "index", "wanted"), [(0, True, 0), (4, True, 32), (0, False, 8), (4, False, 40)])
+def test_what_it_costs(budget, index, wanted):
+    net = Counted(conv_net())
+    erase = OnlineAdversarialErase(net, size=5, budget=budget, preprocess=scaled)
+    for _ in range(2):
+        net.forwards = net.with_gradient = 0
+        inputs = scaled(erase(IMAGES, LABELS, index=INDEX if index else None))
+        erase.watch(inputs)
+        assert (net.forwards, net.with_gradient) == (wanted, 0 if index else 8)
+        F.cross_entropy(net(inputs), LABELS).backward()
+        assert net.forwards == wanted + 8
+
+
+@pytest.mark.parametrize("value", ["mean", "random", "image", "point", 7])
+@pytest.mark.parametrize("objective", ["patch", "true_prob"])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_the_order_and_the_size_of_a_batch_change_nothing(value, objective, indexed):
+    def erased(orders):
+        erase = OnlineAdversarialErase(
+            conv_net(), size_range=(2, 6), budget=3, value=value, objective=objective, p=0.7, preprocess=scaled, seed=4
+        )
+        for epoch in range(3):
+            erase.set_epoch(epoch)
+            out = torch.zeros_like(IMAGES)
+            for order in orders:
+                out[order] = erase(IMAGES[order], LABELS[order], index=INDEX[order] if indexed else None)
+        return out
+
+    whole = erased([torch.arange(8)])
+    assert torch.equal(whole, erased([torch.tensor([5, 2, 7, 0, 1, 6, 3, 4])]))
+    if value != "image":  # which takes the others of the batch
+        assert torch.equal(whole, erased([torch.tensor([5, 2, 7]), torch.tensor([0, 1, 6, 3, 4])]))
+    assert 0 < sum(torch.equal(a, b) for a, b in zip(whole, IMAGES, strict=True)) < 8
+
+
+def test_the_seed_and_the_epoch_decide():
+    def erased(seed, epoch):
+        erase = OnlineAdversarialErase(conv_net(), size=5, budget=0, preprocess=scaled, seed=seed)
+        erase.set_epoch(epoch)
+        return erase(IMAGES, LABELS, index=INDEX)
+
+    assert torch.equal(erased(0, 0), erased(0, 0))
+    assert not torch.equal(erased(0, 0), erased(0, 1))
+    assert not torch.equal(erased(0, 0), erased(1, 0))
+
+
+def test_without_epochs_each_call_draws_anew():
+    erase = OnlineAdversarialErase(conv_net(), size=5, budget=0, p=0.5, preprocess=scaled)
+    assert not torch.equal(erase(IMAGES, LABELS), erase(IMAGES, LABELS))
+
+
+def test_nothing_of_the_network_and_of_the_random_state_changes():
+    net = conv_net()
+    net[3].eval()  # a part of its own mind
+    net[0].weight.requires_grad_(False)
+    calls = []
+    net.register_forward_hook(lambda *_: calls.append(1))
+    state = copy.deepcopy(net.state_dict())
+    modes = [module.training for module in net.modules()]
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)  # noqa: NPY002
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    images = IMAGES.clone()
+    for fresh in (True, False):
+        OnlineAdversarialErase(net, size=5, budget=2, fresh=fresh, preprocess=scaled)(images, LABELS, index=INDEX)
+    assert torch.equal(images, IMAGES)
+    assert [module.training for module in net.modules()] == modes
+    assert all(torch.equal(a, b) for a, b in zip(state.values(), net.state_dict().values(), strict=True))
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert [parameter.requires_grad for parameter in net.parameters()] == [False] + [True] * 7
+    assert len(net._forward_hooks) == 1
+    assert states[0] == random.getstate()
+    assert (states[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+    assert torch.equal(states[2], torch.get_rng_state())
+
+
+def test_under_autocast_the_step_still_learns():
+    net = conv_net()
+    erase = OnlineAdversarialErase(net, size=5, budget=2, preprocess=scaled)
+    with torch.autocast("cpu", torch.bfloat16):
+        inputs = scaled(erase(IMAGES, LABELS, index=INDEX))
+        erase.watch(inputs)
+        loss = F.cross_entropy(net(inputs).float(), LABELS)
+    loss.backward()
+    # weights that the search had cast without a gradient would be taken from autocast's cache
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("wrap", [lambda net: torch.compile(net, backend="eager"), nn.DataParallel])
+def test_wrapped_networks(wrap):
+    def erased(net):
+        erase = OnlineAdversarialErase(net, size=5, budget=3, preprocess=scaled)
+        for _ in range(2):
+            inputs = scaled(erase(IMAGES, LABELS, index=INDEX))
+            erase.watch(inputs)
+            F.cross_entropy(net(inputs), LABELS).backward()
+        return inputs
+
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    plain = erased(conv_net())
+    torch.manual_seed(0)
+    assert torch.equal(plain, erased(wrap(conv_net())))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("value", ["mean", "random", "image", "point", -0.5])
+def test_floating_images_of_any_channels(dtype, channels, value):
+    if dtype == torch.float16:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(channels * SIDE * 9, 4)).half()
+    else:
+        net = conv_net(channels=channels).to(dtype)
+    images = torch.randn(8, channels, SIDE, 9, generator=torch.Generator().manual_seed(0)).to(dtype)
+    erased = OnlineAdversarialErase(net, size=4, budget=2, value=value)(images, LABELS)
+    assert (erased.dtype, erased.shape) == (dtype, images.shape)
+    changed = (erased != images).any(1).flatten(1).sum(1)
+    assert bool((changed <= 16).all())
+    assert bool((changed >= 12).all())
+
+
+def test_a_square_larger_than_the_image_covers_it():
+    erased = OnlineAdversarialErase(conv_net(), size=50, value=9, budget=2, preprocess=scaled)(IMAGES, LABELS)
+    assert bool((erased == 9).all())
+
+
+def test_true_prob_is_the_pixel_that_hurts_most_and_the_square_around_it():
+    net, images = conv_net(channels=1), random_images(6, 7, 1)
+    labels = LABELS[:6]
+    erase = OnlineAdversarialErase(net, size=3, value="point", budget=98, objective="true_prob", preprocess=scaled)
+    erased = erase(images, labels)
+    for image, label, found in zip(images, labels, erased, strict=True):
+        changed = torch.stack([
+            erase_patch(image, (x, y, x + 1, y + 1), [colour])
+            for colour, y, x in itertools.product((0, 255), range(7), range(7))
+        ])  # fmt: skip
+        colour, at = divmod(int(losses(net, changed, label.expand(98)).argmax()), 49)
+        top, left = (min(max(p - 1, 0), 4) for p in divmod(at, 7))
+        assert torch.equal(found, erase_patch(image, (left, top, left + 3, top + 3), [255 * colour]))
+
+
+def test_hardness():
+    net = conv_net(scale=4.0)
+    made = {}
+    for hardness in ("worst", "drawn", 0.999):
+        erase = OnlineAdversarialErase(net, size=3, budget=25, hardness=hardness, preprocess=scaled)
+        made[hardness] = torch.stack([losses(net, erase(IMAGES, LABELS), LABELS) for _ in range(20)])
+    assert bool((made["worst"] >= made["drawn"] - 1e-6).all())
+    assert made["drawn"].std(0).max() > 0  # another one each time
+    low = -torch.tensor(0.999).log()
+    assert bool(((made[0.999] > low) | (made["worst"] <= low)).all())
+    assert made[0.999].mean() < made["worst"].mean()
+
+
+def test_p_is_the_share_that_is_erased_and_queried():
+    net = Counted(linear_net())
+    images, labels = random_images(1, SIDE).expand(2000, -1, -1, -1), torch.zeros(2000, dtype=torch.int64)
+    erase = OnlineAdversarialErase(net, size=5, value=300 % 256, budget=1, p=0.3, preprocess=scaled)
+    erased = erase(images, labels, index=torch.arange(2000))
+    share = (erased != images).flatten(1).any(1).float().mean().item()
+    assert share == pytest.approx(0.3, abs=0.04)
+    assert net.forwards == pytest.approx(600, abs=80)
+    assert erase.area.tolist() == [25 * net.forwards, 2000 * SIDE * SIDE]
+
+
+def test_size_range_draws_every_side():
+    erase = OnlineAdversarialErase(linear_net(), size_range=(2, 5), value=0, budget=0, preprocess=scaled)
+    images = torch.full((400, 3, SIDE, SIDE), 9, dtype=torch.uint8)
+    erased = erase(images, torch.zeros(400, dtype=torch.int64), index=torch.arange(400))
+    areas, counts = (erased == 0).all(1).flatten(1).sum(1).unique(return_counts=True)
+    assert areas.tolist() == [4, 9, 16, 25]
+    assert counts.min() > 70
+    shares = OnlineAdversarialErase(linear_net(), size_range=(0.25, 0.5), value=0, budget=0, preprocess=scaled)
+    sides = (shares(images, torch.zeros(400, dtype=torch.int64), index=torch.arange(400)) == 0).all(1).any(1).sum(1)
+    assert sides.unique().tolist() == [3, 4, 5, 6]
+
+
+def test_its_state_goes_on():
+    net, erase = conv_net(), OnlineAdversarialErase(conv_net(), size=5, budget=2, preprocess=scaled)
+    for _ in range(2):
+        erase(IMAGES, LABELS, index=INDEX)
+    later = OnlineAdversarialErase(net, size=5, budget=2, preprocess=scaled)
+    later.load_state_dict(copy.deepcopy(erase.state_dict()))
+    assert torch.equal(erase(IMAGES, LABELS, index=INDEX), later(IMAGES, LABELS, index=INDEX))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"budget": -1}, ValueError, "budget must be a number of queries, 0 or more, got -1"),
+        ({"budget": 2.5}, ValueError, "budget must be a number of queries, 0 or more, got 2.5"),
+        ({"objective": "margin"}, ValueError, "objective must be one of patch, true_prob, got 'margin'"),
+        ({"hardness": "best"}, ValueError, r"hardness must be worst, drawn or a probability in \(0, 1\), got 'best'"),
+        ({"hardness": 1}, ValueError, r"hardness must be worst, drawn or a probability in \(0, 1\), got 1"),
+        ({"value": "grey"}, ValueError, "value must be one of mean, random, image, point or numbers, got 'grey'"),
+        ({"size": 0}, ValueError, r"size must be at least 1 pixel, or a share in \(0, 1\], got 0"),
+        ({"size_range": (5, 2)}, ValueError, "size_range must be two shares or two ints, low first"),
+        ({"p": 1.5}, ValueError, r"p must be a probability in \[0, 1\], got 1.5"),
+    ],
+)
+def test_options_that_cannot_be(options, error, message):
+    with pytest.raises(error, match=message):
+        OnlineAdversarialErase(conv_net(), **options)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "index", "error", "message"),
+    [
+        (IMAGES[0], LABELS, None, ValueError, r"images must have shape \(B, C, H, W\) and labels \(B,\), got"),
+        (IMAGES, LABELS[:3], None, ValueError, r"labels \(B,\), got \(8, 3, 12, 12\) and \(3,\)"),
+        (IMAGES.int(), LABELS, None, TypeError, "images must be uint8 or floating, got torch.int32"),
+        (IMAGES, LABELS.float(), None, TypeError, "labels must be integers, got torch.float32: erase before labels"),
+        (IMAGES, LABELS + 5, None, ValueError, "labels must lie in 0…3, for the network has 4 outputs, got 5…8"),
+        (IMAGES, LABELS, INDEX[:2], ValueError, r"index must be 8 integers, one for each image, got \(2,\)"),
+        (IMAGES, LABELS, INDEX - 9, ValueError, "index must not be negative, got -9"),
+        (IMAGES.numpy(), LABELS, None, TypeError, "images and labels must be tensors, got ndarray and Tensor"),
+    ],
+)
+def test_batches_that_cannot_be(images, labels, index, error, message):
+    with pytest.raises(error, match=message):
+        OnlineAdversarialErase(conv_net(), size=5, preprocess=scaled)(images, labels, index=index)
+
+
+def test_without_network_or_preprocessing():
+    with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, got NoneType"):
+        OnlineAdversarialErase()(IMAGES, LABELS)
+    with pytest.raises(ValueError, match="preprocess is missing"):
+        OnlineAdversarialErase(conv_net())(IMAGES, LABELS)
