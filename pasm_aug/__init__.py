@@ -46,10 +46,12 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from pasm_aug.rounds.options import RoundOptions as RoundOptions
     from pasm_aug.search.evolution import DifferentialEvolution as DifferentialEvolution
     from pasm_aug.search.mine import mine_positions as mine_positions
+    from pasm_aug.search.online import OnlineAdversarialErase as OnlineAdversarialErase
     from pasm_aug.search.point_search import PointSearch as PointSearch
     from pasm_aug.search.result import PointResult as PointResult
     from pasm_aug.training.evaluation import evaluate as evaluate
     from pasm_aug.training.losses import distillation_loss as distillation_loss
+    from pasm_aug.training.occlusion import evaluate_occlusion as evaluate_occlusion
     from pasm_aug.training.trainer import train as train
     from pasm_aug.transforms.erase import PointAdversarialErase as PointAdversarialErase
     from pasm_aug.transforms.erase_point import ErasePoint as ErasePoint
@@ -69,6 +71,7 @@ else:
             "cache.position_cache": "PositionCache",
             "cache.format": "CacheError",
             "search.mine": "mine_positions",
+            "search.online": "OnlineAdversarialErase",
             "search.point_search": "PointSearch",
             "search.result": "PointResult",
             "search.evolution": "DifferentialEvolution",
@@ -77,6 +80,7 @@ else:
             "training.losses": "distillation_loss",
             "training.trainer": "train",
             "training.evaluation": "evaluate",
+            "training.occlusion": "evaluate_occlusion",
             "rounds.algorithm": "iter_rounds run_rounds",
             "rounds.options": "RoundOptions",
             "models": "build_model load_model save_model",

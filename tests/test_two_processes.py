@@ -9,8 +9,11 @@ import time
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from pasm_aug import PointSearch, PositionCache, mine_positions
+from pasm_aug.search.online import OnlineAdversarialErase
+from pasm_aug.search.place_table import PlaceTable
 from pasm_aug.training.evaluation import evaluate
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.erase import PointAdversarialErase
@@ -86,6 +89,52 @@ def test_two_processes_train_and_score_like_one(tmp_path, options):
     assert np.array_equal(predictions, judged.predictions)
     assert scores["confusion"] == judged.confusion  # 31 images, none of them twice
     assert scores["loss"] == pytest.approx(judged.loss, abs=1e-6)
+
+
+ONLINE = """
+import json, sys
+import torch
+from pasm_aug.core.processes import process_state
+from tests.test_two_processes import online
+
+state, tables = process_state("cpu"), []
+result = online(tables)
+torch.save([tables, torch.cat([p.detach().flatten() for p in result.model.parameters()]), result.history],
+           f"{sys.argv[1]}/{state.process_index}")
+torch.distributed.destroy_process_group()
+"""
+
+
+def online(tables):
+    """A student of the adversary in the step; ``tables``: what it remembers after each epoch."""
+    share = PlaceTable.synchronise
+
+    def watched(table):
+        share(table)
+        tables.append(table.places.clone())
+
+    view = PairedView(OnlineAdversarialErase(size=7, budget=2), v2.RandomHorizontalFlip())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PlaceTable, "synchronise", watched)
+        return train(own_net(), Shapes(), teacher=own_net(7), augment=view, **OPTIONS)
+
+
+def test_two_processes_mine_in_the_step_like_one(tmp_path):
+    (tmp_path / "online.py").write_text(ONLINE)
+    done = subprocess.run(
+        [*TORCHRUN, str(tmp_path / "online.py"), str(tmp_path)],
+        env=ENVIRONMENT, timeout=120, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    tables = []
+    alone = online(tables)
+    expected = torch.cat([p.detach().flatten() for p in alone.model.parameters()])
+    for rank in (0, 1):
+        found, weights, history = torch.load(tmp_path / str(rank), weights_only=True)
+        assert len(found) == 3
+        assert all(torch.equal(a, b) for a, b in zip(found, tables, strict=True))
+        assert torch.allclose(weights, expected, atol=1e-6)
+        assert [row["erased_share"] for row in history] == [row["erased_share"] for row in alone.history]
 
 
 @pytest.mark.parametrize(("how", "word"), [("raise", "the cat sat on the second keyboard"), ("kill", "SIGKILL")])

@@ -31,8 +31,8 @@ from pasm_aug.core.processes import process_state
 from pasm_aug.core.seeding import seeded
 from pasm_aug.models import save_model
 from pasm_aug.rounds.arms import MINED, arm_positions, default_geometry, hit_rate, make_erase
+from pasm_aug.rounds.erasing import Erasing
 from pasm_aug.rounds.folder import read_round, write_round
-from pasm_aug.rounds.options import Erasing
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.training import evaluation
 from pasm_aug.training import trainer as training

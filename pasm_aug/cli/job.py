@@ -26,7 +26,8 @@ from pasm_aug.report.regions import region_sentence, region_shares
 from pasm_aug.rounds import options as rounds_options
 from pasm_aug.rounds.algorithm import iter_rounds
 from pasm_aug.rounds.arms import AUGMENTS, default_geometry, make_erase
-from pasm_aug.rounds.options import Erasing, RoundOptions
+from pasm_aug.rounds.erasing import Erasing
+from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult, write_rounds
 from pasm_aug.rounds.resume import check_folder
 from pasm_aug.search.point_search import PointSearch

@@ -8,7 +8,7 @@ from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import SEARCH_BUDGET, add_data, add_machine, add_search
 from pasm_aug.core.parsers import path
 from pasm_aug.rounds.arms import square_of
-from pasm_aug.rounds.options import Erasing
+from pasm_aug.rounds.erasing import Erasing
 
 
 def add_mine(parser: argparse.ArgumentParser) -> None:

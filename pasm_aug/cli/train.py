@@ -29,7 +29,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--budget",
         metavar="K",
-        type=at_least(0, int),
+        type=at_least(0, float),
         help="squares that --augment online tries exactly for each image in each step (default: 4)",
     )
     add_erasing(parser)

@@ -87,7 +87,7 @@ class OcclusionMetrics:
         squares: one entry for each size and fill, size by size.
         bands: "eyes" and "mouth"; empty if they were not asked for.
         size: height and width of the images, in pixels. classes: outputs of the network.
-        forwards: images that were run through the network, over all processes.
+        forwards: images that the network was asked about, over all processes: as they are and with a part hidden.
     """
 
     clean: float

@@ -8,7 +8,7 @@ another place of every image, are found in the same traced network, but gathered
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -120,7 +120,8 @@ class CleanMaps:
     def _patch(self, layer: Layer, own: tuple[Span, Span], read: str, window: Tensor, at: tuple[Span, Span]) -> Tensor:
         """What ``layer`` reads for its outputs ``own``: the clean map, padded, with the window that changed in it."""
         clean = self.maps[read]
-        spans, pads = [], []
+        spans: list[Span] = []
+        pads: list[int] = []
         for axis, (start, stop) in enumerate(own):
             first = start * layer.stride[axis] - layer.padding[axis]
             last = (stop - 1) * layer.stride[axis] - layer.padding[axis]
@@ -146,12 +147,11 @@ def same(found: Tensor, whole: Tensor) -> bool:
     return found.shape == whole.shape and torch.allclose(found, whole, rtol=1e-3, atol=1e-4 * float(whole.abs().max()))
 
 
-def changes_box_alone(preprocess: Callable[[Tensor], Tensor], inputs: Tensor, hidden: Tensor, box: Box) -> bool:
-    """Whether the network's inputs of ``hidden`` images are, but for the box, what they were, ``inputs``."""
-    now = preprocess(hidden)
-    if now.shape[2:] != hidden.shape[2:] or now.shape != inputs.shape:
+def equal_outside(before: Tensor, after: Tensor, box: Box) -> bool:
+    """Whether two of the network's inputs (B, C, H, W) are equal but for a box: so a preprocess treats pixels alone."""
+    if before.shape != after.shape:
         return False
     left, top, right, bottom = box
-    outside = torch.ones(now.shape[2:], dtype=torch.bool, device=now.device)
+    outside = torch.ones(before.shape[2:], dtype=torch.bool, device=before.device)
     outside[top:bottom, left:right] = False
-    return torch.equal(now[:, :, outside], inputs[:, :, outside])
+    return torch.equal(before[:, :, outside], after[:, :, outside])

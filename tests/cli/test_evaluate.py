@@ -13,8 +13,10 @@ from PIL import Image
 from torch import nn
 
 from pasm_aug.cli.entry import main
+from pasm_aug.cli.evaluate import FILLS
 from pasm_aug.data.registry import open_dataset
 from pasm_aug.models import build_model, save_model
+from pasm_aug.training import occluders
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:RAF-DB:UserWarning"),
@@ -250,3 +252,48 @@ def test_a_real_process(tmp_path):
     assert f"synthetic test: {scores['accuracy']:.2%} of 12 images right" in done.stdout
     assert scores["left_out"] == {"disgust": 4, "fear": 4, "sadness": 4, "surprise": 4}
     assert Image.open(io.BytesIO((tmp_path / "out" / "confusion.png").read_bytes())).width > 200
+
+
+def test_occlusion_is_scored_printed_and_drawn(tmp_path):
+    classes = ["neutral", "anger", "happiness"]
+    info = {"architecture": "small", "classes": classes, "mean": None, "image_size": 24, "channels": 3}
+    save_model(tmp_path / "net", build_model("small", 3), info)
+    words = ["evaluate", "--checkpoint", tmp_path / "net", "--limit", "28", "--quiet", "--out", tmp_path / "out"]
+    words += ["--occlusion", "--occlusion-fills", "mean,random", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pasm_aug", *map(str, words)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no bars
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())["occlusion"]
+    assert scores["clean"] == json.loads((tmp_path / "out" / "scores.json").read_text())["accuracy"]
+    assert [(row["side"], row["fill"]) for row in scores["squares"]] == [
+        (side, fill) for side in (4, 7, 10) for fill in ("mean", "random")
+    ]
+    rows = [line.split() for line in done.stdout.splitlines()]
+    lines = (tmp_path / "out" / "occlusion.csv").read_text().splitlines()
+    assert lines[0] == "side,share,fill,mean,worst"
+    for line, row in zip(lines[1:], scores["squares"], strict=True):
+        assert line.split(",") == [str(row[name]) for name in ("side", "share", "fill", "mean", "worst")]
+        assert [str(row["side"]), "px", row["fill"], f"{row['mean']:.1%}", f"{row['worst']:.1%}"] in rows
+    eyes, mouth = (scores["bands"][name] for name in ("eyes", "mouth"))
+    assert f"eyes (rows 6…12) {eyes['accuracy']:.1%}, mouth (rows 16…22) {mouth['accuracy']:.1%}" in done.stdout
+    for name in ("occlusion.png", "occlusion_classes.png"):
+        with Image.open(tmp_path / "out" / name) as image:
+            image.verify()
+            assert image.format == "PNG"
+
+
+def test_fills_of_an_occlusion_are_the_evaluations(network, capsys):
+    assert FILLS == occluders.FILLS
+    for text in ("pink", "black,", "black mean", ""):
+        with pytest.raises(SystemExit) as left:
+            evaluate(network, "--occlusion", "--occlusion-fills", text)
+        assert left.value.code == 2
+        assert f"wanted some of black, grey, white, mean, random, with commas between, got {text!r}" in (
+            capsys.readouterr().err
+        )

@@ -104,3 +104,15 @@ def test_too_little_memory_is_one_line_with_advice(tmp_path, capsys, monkeypatch
     err = capsys.readouterr().err
     assert "--accumulate 2" in err
     assert err.count("\n") == 1
+
+
+def test_squares_searched_in_the_step(tmp_path, teacher, capsys):
+    words = [*QUICK, "--epochs", "1", "--teacher", teacher, "--augment", "online", "--budget", "1"]
+    assert main([*words, "--out", str(tmp_path / "net")]) == 0
+    (row,) = csv.DictReader((tmp_path / "net" / "metrics.csv").read_text().splitlines())
+    assert float(row["erased_share"]) == pytest.approx(13 * 13 / 48 / 48, abs=1e-6)
+    assert (tmp_path / "net" / "erased.safetensors").exists()
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, "--hardness", "hard", "--out", str(tmp_path / "other")])
+    assert stopped.value.code == 2
+    assert "wanted worst, drawn or a number between 0 and 1, got 'hard'" in capsys.readouterr().err

@@ -274,3 +274,29 @@ def test_options_may_come_as_one_object(tmp_path):
     options = RoundOptions(keep_points=2)
     run(tmp_path, rounds=0, options=options)
     assert json.loads((tmp_path / "options.json").read_text())["keep_points"] == 2
+
+
+def test_the_arm_online_mines_nothing_and_has_one_training(tmp_path):
+    first, student = run(tmp_path / "online", augment="online", rounds=None, queries=2, size=7)
+    assert (first.round, student.round, student.queries) == (0, 1, 0)
+    files = {file.name for file in (tmp_path / "online" / "round-1").iterdir()}
+    assert "erased.safetensors" in files
+    assert not any("positions" in name for name in files)
+    assert student.erased_share == pytest.approx(49 / 400, abs=1e-6)
+    stop = json.loads((tmp_path / "online" / "stop.json").read_text())
+    assert stop["reason"] == "The one round that was asked for is done."
+    again = run(tmp_path / "online", augment="online", rounds=None, queries=2, size=7)
+    assert again[1].val.confusion == student.val.confusion
+    with pytest.raises(ValueError, match=r"erasing\.queries was 2, now 3"):
+        run(tmp_path / "online", augment="online", rounds=None, queries=3, size=7)
+
+
+def test_random_matched_to_online_erases_as_much_of_the_same_fill_without_mining(tmp_path):
+    options = {"rounds": 1, "size": 7}
+    online = run(tmp_path / "online", augment="online", queries=0, **options)
+    matched = run(tmp_path / "matched", augment="random-matched", matched_to="online", teacher=online[0], **options)
+    assert matched[1].erased_share == online[1].erased_share
+    assert matched[1].queries == 0
+    assert not list((tmp_path / "matched" / "round-1").glob("*positions*"))
+    options = json.loads((tmp_path / "matched" / "options.json").read_text())
+    assert options["erasing"] == {"p": 1.0, "size": 7, "value": "mean", "matched_to": "online"}

@@ -1,0 +1,55 @@
+"""What a search within a training step owes the step: nothing left behind, and a clear word on a batch that is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from pasm_aug.core.errors import UserError
+from pasm_aug.core.eval_mode import eval_mode
+from pasm_aug.core.geometry import side_in_pixels
+
+
+def sides_of(size: float, size_range: Sequence[float] | None, drawn: Tensor, shorter: int) -> Tensor:
+    """(B,) int64: the side of each image's square in pixels, from uniform numbers (B,)."""
+    if size_range is None:
+        return torch.full_like(drawn, min(shorter, side_in_pixels(size, shorter)), dtype=torch.int64)
+    low, high = size_range
+    if isinstance(low, int):
+        return (low + (drawn * (int(high) - low + 1)).long()).clamp(max=shorter)
+    return ((low + drawn * (high - low)) * shorter + 0.5).long().clamp(min=1)
+
+
+@contextmanager
+def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Evaluation mode, random states put back afterwards, and nothing of autocast left behind."""
+    precision = torch.get_autocast_dtype(device.type)
+    cast = torch.autocast(device.type, precision, torch.is_autocast_enabled(device.type), cache_enabled=False)
+    gpus = [device] if device.type == "cuda" else []
+    with eval_mode(model), torch.random.fork_rng(gpus), cast:  # a cast weight cached here would have no gradient
+        yield
+
+
+def check_batch(images: Tensor, labels: Tensor, model: nn.Module | None) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    if not isinstance(images, Tensor) or not isinstance(labels, Tensor):
+        raise TypeError(f"images and labels must be tensors, got {type(images).__name__} and {type(labels).__name__}")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise TypeError(f"images must be uint8 or floating, got {images.dtype}")
+    if images.ndim != 4 or labels.shape != images.shape[:1]:
+        shapes = f"{tuple(images.shape)} and {tuple(labels.shape)}"
+        raise UserError(f"images must have shape (B, C, H, W) and labels (B,), got {shapes}")
+    if labels.is_floating_point():
+        raise TypeError(f"labels must be integers, got {labels.dtype}: erase before labels are mixed")
+    return model
+
+
+def check_index(index: Tensor, count: int) -> None:
+    if index.shape != (count,) or index.is_floating_point():
+        raise UserError(f"index must be {count} integers, one for each image, got {tuple(index.shape)} {index.dtype}")
+    if count and int(index.min()) < 0:
+        raise UserError(f"index must not be negative, got {int(index.min())}")

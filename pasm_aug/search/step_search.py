@@ -1,0 +1,149 @@
+"""One batch of the adversary inside the training step: candidates, queries, the square that is erased."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pasm_aug.core.checks import check_probability, check_size, check_size_range
+from pasm_aug.core.errors import UserError
+from pasm_aug.search.adversary import Network, Squares, choose
+from pasm_aug.search.fills import FILLS, corner_fills, fills_of
+from pasm_aug.search.in_step import sides_of
+from pasm_aug.search.place_table import PlaceTable
+
+OBJECTIVES = ("patch", "true_prob")
+HARDNESS = ("worst", "drawn")
+_OWN_DRAWS = 3  # of each image: whether to erase, its size, which of those tried; behind them three a place
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """Options of :class:`~pasm_aug.search.online.OnlineAdversarialErase`, which explains them."""
+
+    size: float | int
+    size_range: Sequence[float] | None
+    value: str | float | Sequence[float]
+    budget: int
+    objective: str
+    p: float
+    hardness: str | float
+    fresh: bool | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.budget, bool) or not isinstance(self.budget, int) or self.budget < 0:
+            raise UserError(f"budget must be a number of queries, 0 or more, got {self.budget!r}")
+        if self.objective not in OBJECTIVES:
+            raise UserError(f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}")
+        if self.hardness not in HARDNESS and not (isinstance(self.hardness, float) and 0 < self.hardness < 1):
+            raise UserError(f"hardness must be worst, drawn or a probability in (0, 1), got {self.hardness!r}")
+        if isinstance(self.value, str) and self.value not in FILLS:
+            raise UserError(f"value must be one of {', '.join(FILLS)} or numbers, got {self.value!r}")
+        check_size("size", self.size)
+        check_probability(self.p)
+        if self.size_range is not None:
+            check_size_range(self.size_range)
+
+    @property
+    def places(self) -> int:
+        """Candidates of an image."""
+        return max(1, self.budget)
+
+    @property
+    def again(self) -> int:
+        """How many of the places tried, the worst, are tried again in the next epoch; the others follow a gradient."""
+        return self.budget // 2
+
+    @property
+    def draws(self) -> int:
+        """Random numbers of an image."""
+        return _OWN_DRAWS + 3 * self.places
+
+
+@dataclass
+class Batch:
+    """Images that are all erased.
+
+    Attributes:
+        images: (B, C, H, W). labels: (B,) int64. index: (B,) int64 of the samples, or ``None``. keys: (B,) int64, names
+            of the images. draws: (B, D) in [0, 1).
+    """
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor | None
+    keys: Tensor
+    draws: Tensor
+
+    def rows(self, kept: Tensor) -> Batch:
+        """Some of them."""
+        index = None if self.index is None else self.index[kept]
+        return Batch(self.images[kept], self.labels[kept], index, self.keys[kept], self.draws[kept])
+
+
+@dataclass
+class Found:
+    """What a search found.
+
+    Attributes:
+        erased: (B, C, H, W). area: pixels of all squares. squares: of what was tried. worst: (B, …, 3) places that are
+            tried again.
+    """
+
+    erased: Tensor
+    area: Tensor
+    squares: Squares
+    worst: Tensor
+
+
+def search_step(options: StepOptions, network: Network, batch: Batch, table: PlaceTable, seed: int) -> Found:
+    """Find and erase the squares of a batch, and note in ``table`` which places are tried again.
+
+    Args:
+        seed: of random fills, with the images' keys.
+    """
+    images, shorter = batch.images, min(batch.images.shape[-2:])
+    sides = sides_of(options.size, options.size_range, batch.draws[:, 1], shorter)
+    shown = tried = Squares(images, batch.labels, fills_of(images, options.value, batch.keys, seed), sides)
+    if options.objective == "true_prob":
+        tried = Squares(images, batch.labels, corner_fills(images), torch.ones_like(sides))
+    places = _candidates(options, network, tried, batch, table)
+    chosen, worst = places[:, :1], places[:, :0]
+    if options.budget:
+        losses = tried.losses(network, places)
+        chosen = _taken(places, choose(losses, options.hardness, batch.draws[:, 2])[:, None])
+        worst = _taken(places, losses.argsort(dim=1, descending=True, stable=True))[:, : options.again]
+    if batch.index is not None:
+        room = options.places - worst.shape[1]
+        table.keep(batch.index, images, F.pad(worst, (0, 0, 0, room), value=-1))
+    if tried is not shown and options.value != "point":
+        chosen = F.pad(chosen[..., 1:], (1, 0))  # the pixel's colour is not what fills the square
+    return Found(shown.filled(chosen)[:, 0], (sides**2).sum(), tried, worst)
+
+
+def _candidates(options: StepOptions, network: Network, tried: Squares, batch: Batch, table: PlaceTable) -> Tensor:
+    """(B, K, 3) places to try: remembered, of a gradient, or random ones."""
+    height, width = tried.images.shape[-2:]
+    own = batch.draws[:, _OWN_DRAWS:].unflatten(1, (options.places, 3))
+    ends = (tried.fills.shape[1], 2 * height, 2 * width)
+    places = torch.stack([(own[..., axis] * end).long() for axis, end in enumerate(ends)], -1)
+    again = 0
+    if batch.index is not None:
+        remembered = table.recall(batch.index, tried.images)
+        places, again = torch.where(remembered >= 0, remembered, places), options.again
+    if options.fresh or (options.fresh is None and batch.index is None):
+        fill = tried.images.float().mean((2, 3), keepdim=True).to(tried.images.dtype)
+        effects = tried.effects(network, network.gradient(tried.images, tried.labels, fill))
+        hints = tried.hints(effects, options.places - again, places[:, :again])
+        places = torch.cat([places[:, :again], hints], 1)
+    return places
+
+
+def _taken(places: Tensor, order: Tensor) -> Tensor:
+    """(B, N, 3): places (B, K, 3) in the order (B, N)."""
+    return places.gather(1, order[..., None].expand(-1, -1, 3))
