@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def occlusion_figure(metrics: OcclusionMetrics, classes: Sequence[str]) -> bytes
         upper, lower = halves
         upper.suptitle(f"where {_WORDS[first[0].fill]} costs accuracy", fontsize=10)
         titles = [f"{scores.side} × {scores.side} px" for scores in first]
-        _heatmaps(upper, metrics, first, maps, titles)
+        _heatmaps(upper, metrics.size, first, maps, titles)
     _curves(lower.subplots(), metrics)
     fills = _fills(metrics)
     kinds = [Line2D([], [], color="#475569", linestyle=style) for style in ("-", "--")]
@@ -66,7 +67,28 @@ def class_occlusion_figure(metrics: OcclusionMetrics, classes: Sequence[str]) ->
     rows = -(-len(found) // A_ROW)
     figure = Figure((WIDTH, rows * (_tall(metrics, len(found)) + 0.5) + 0.75), layout="constrained")
     figure.suptitle(f"where {_WORDS[shown.fill]}, {shown.side} × {shown.side} px, costs accuracy", fontsize=10)
-    _heatmaps(figure, metrics, [shown] * len(found), maps, titles)
+    _heatmaps(figure, metrics.size, [shown] * len(found), maps, titles)
+    return png(figure)
+
+
+def arm_occlusion_figure(found: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Where the square costs each network accuracy, all on one scale.
+
+    Args:
+        found: by the network's name, what :meth:`~pasm_aug.training.occlusion_metrics.OcclusionMetrics.asdict` says.
+    """
+    squares, maps = [], []
+    for data in found.values():
+        about = data["squares"][0]
+        known = {name: about[name] for name in ("side", "share", "fill", "worst", "mean")}
+        known |= {name: np.array(about[name]) for name in ("tops", "lefts", "heatmap")}
+        squares.append(SquareScores(**known, robust=np.zeros(0, bool)))
+        maps.append(_drop(known["heatmap"], data["clean"]))
+    height, width = next(iter(found.values()))["size"]
+    columns = min(max(len(maps), 2), A_ROW)
+    tall = -(-len(maps) // columns) * ((WIDTH - 0.2) / columns * height / width + 0.5) + 0.75
+    figure = Figure((WIDTH, tall), layout="constrained")
+    _heatmaps(figure, (height, width), squares, maps, [textwrap.fill(name, 64 // columns) for name in found])
     return png(figure)
 
 
@@ -87,7 +109,7 @@ def _tall(metrics: OcclusionMetrics, count: int) -> float:
 
 def _heatmaps(
     figure: Any,
-    metrics: OcclusionMetrics,
+    size: tuple[int, int],
     squares: Sequence[SquareScores],
     maps: Sequence[np.ndarray],
     titles: Sequence[str],
@@ -97,11 +119,11 @@ def _heatmaps(
     panels = figure.subplots(-(-len(maps) // columns), columns, squeeze=False)
     scale = max(LEAST, max(float(np.abs(drop).max()) for drop in maps))
     for panel, scores, drop, title in zip(panels.flat, squares, maps, titles, strict=False):
-        extent = _extent(scores, metrics.size)
+        extent = _extent(scores, size)
         drawn = panel.imshow(-drop, cmap="RdBu", vmin=-scale, vmax=scale, extent=extent, aspect="equal")
         if len(scores.lefts) <= NUMBERED and len(scores.tops) <= NUMBERED:
             _number(panel, extent, drop, scale)
-        panel.set(xlim=(0, metrics.size[1]), ylim=(metrics.size[0], 0), xticks=[], yticks=[], facecolor="#f1f5f9")
+        panel.set(xlim=(0, size[1]), ylim=(size[0], 0), xticks=[], yticks=[], facecolor="#f1f5f9")
         panel.spines[:].set(color="#94a3b8", linewidth=0.8)
         panel.set_title(title, fontsize=8)
     for panel in list(panels.flat)[len(maps) :]:

@@ -38,7 +38,10 @@ def arms_sentence(arms: Arms) -> str:
 
 
 def table_rows(arms: Arms) -> list[tuple[str, ...]]:
-    """(arm, round, training, validation, test, note) of every network, for the terminal and for the page."""
+    """(arm, round, training, validation, test, under a square, erased, note) of every network, for terminal and page.
+
+    Under a square: mean over its places / right at all of them. Erased: of the pixels of its training images.
+    """
     rows = []
     for arm, results in arms.items():
         chosen = best_round(results)
@@ -47,7 +50,10 @@ def table_rows(arms: Arms) -> list[tuple[str, ...]]:
                 continue  # all arms fork from the one first teacher
             name = "first teacher" if r.round == 0 else AUGMENTS.get(arm, arm)
             note = "◀ picked by validation" if r is chosen and len(results) > 1 else ""
-            rows.append((name, str(r.round), *(percent(getattr(r, split)) for split in ("train", "val", "test")), note))
+            hidden = r.occluded and f"{100 * r.occluded['mean']:.1f} / {100 * r.occluded['worst']:.1f}"
+            erased = f"{r.erased_share:.1%}" if r.round and arm != "none" else "–"
+            scores = (percent(getattr(r, split)) for split in ("train", "val", "test"))
+            rows.append((name, str(r.round), *scores, hidden or "–", erased, note))
     return rows
 
 
@@ -79,11 +85,11 @@ def _gain_row(after: RoundResult, before: RoundResult) -> tuple[str, ...]:
 
 
 def text_table(arms: Arms) -> str:
-    """The table as aligned text: accuracies in percent, test with its 95 % interval."""
-    rows = [("arm", "round", "train", "val", "test", ""), *table_rows(arms)]
-    widths = [max(len(row[i]) for row in rows) for i in range(6)]
+    """The table as aligned text: accuracies in percent with their 95 % interval."""
+    rows = [("arm", "round", "train", "val", "test", "under a square", "erased", ""), *table_rows(arms)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, 5)), row[5]]).rstrip()
+        "  ".join([row[0].ljust(widths[0]), *(map(str.rjust, row[1:-1], widths[1:-1])), row[-1]]).rstrip()
         for row in rows
     ]
     return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pasm_aug.core.files import write_atomic, write_text
-from pasm_aug.report import point_sections, sections
+from pasm_aug.report import occlusion_sections, point_sections, sections
 from pasm_aug.report.gallery import gallery_picks
 from pasm_aug.report.movement import open_points
 from pasm_aug.report.outcome import (
@@ -49,6 +49,7 @@ WHAT = (
 SECTIONS: dict[str, tuple[str, Callable[[Report], list[str]]]] = {
     "accuracy": ("Accuracy", sections.accuracy),
     "classes": ("Classes, before and after", sections.classes),
+    "occlusion": ("Under occlusion", occlusion_sections.occlusion),
     "gallery": ("What is erased", point_sections.gallery),
     "positions": ("Where the points lie", point_sections.positions),
     "movement": ("How the points and the teacher moved", point_sections.movement),

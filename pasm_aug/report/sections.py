@@ -19,7 +19,9 @@ from pasm_aug.rounds.results import RoundResult, best_round
 
 HOW = (
     "Percent of images classified rightly; ± is half the 95 % interval (Wilson) that the size of the split allows. "
-    "Rounds are picked on validation; the test split was scored once, after the run had stopped."
+    "Rounds are picked on validation; the test split was scored once, after the run had stopped. Under a square: test "
+    "images that are right under a grey square of 13/48 of the image, mean over its places / right at all of them. "
+    "Erased: share of the pixels of the training images."
 )
 PAIRED = (
     "Gains in points of accuracy, with 95 % intervals; won: test images that only the first of the two has right. "
@@ -62,17 +64,18 @@ class Report:
 def accuracy(report: Report) -> list[str]:
     """Accuracy of every network, and the gains between them."""
     arms = report.run.arms
-    rows = [(_network(row), *row[2:5]) for row in table_rows(arms)]
-    picked = [bool(row[5]) for row in table_rows(arms)]
+    rows = [(_network(row), *row[2:7]) for row in table_rows(arms)]
+    picked = [bool(row[-1]) for row in table_rows(arms)]
     charts = [
         report.draw(f"accuracy-{name}", accuracy_figure(arms, split), f"Accuracy on the {name} split, by round.")
         for split, name in (("val", "validation"), ("test", "test"))
         if any(getattr(r, split) for results in arms.values() for r in results)
     ]
-    parts = [table(("network", "train", "validation", "test"), rows, picked, caption=HOW), grid(charts)]
+    head = ("network", "train", "validation", "test", "under a square", "erased")
+    parts = [table(head, rows, picked, caption=HOW), grid(charts)]
     if gains := gain_rows(arms):
-        head = ("network", "validation", "test", "on test", "won / lost")
-        parts.append(table(head, gains, caption=PAIRED, text=(3,)))
+        titles = ("network", "validation", "test", "on test", "won / lost")
+        parts.append(table(titles, gains, caption=PAIRED, text=(3,)))
     return parts
 
 
@@ -80,7 +83,7 @@ def _network(row: tuple[str, ...]) -> str:
     """A network's name, from its row of the table; in one narrow column, for a phone."""
     name = row[0].partition(":")[0]
     name = name if row[1] == "0" else f"{name}, round {row[1]}"
-    return f"{name} ◀ picked" if row[5] else name
+    return f"{name} ◀ picked" if row[-1] else name
 
 
 def classes(report: Report) -> list[str]:

@@ -19,8 +19,10 @@ class RoundResult:
     """One trained network of a run: round 0 is the first teacher, the others are students.
 
     ``test`` is ``None`` until the run has stopped: the test split is scored once, for the table. ``apart`` are the
-    scores without the test images that also stand in the training split; ``None`` if there are none. ``gain`` is the
-    paired gain on validation over round ``gain_over``, ``gain_error`` its standard error, both as shares of the images
+    scores without the test images that also stand in the training split; ``None`` if there are none. ``occluded`` is
+    the accuracy on the test split under a grey square, 13/48 of the image: its ``mean`` over places and its ``worst``
+    case (right at all of them), and with the ``eyes`` and the ``mouth`` blacked out. ``gain`` is the paired gain on
+    validation over round ``gain_over``, ``gain_error`` its standard error, both as shares of the images
     (:func:`~pasm_aug.training.paired_gain.paired_gain`).
     """
 
@@ -37,6 +39,7 @@ class RoundResult:
     queries: int = 0
     erased_share: float = 0.0  # of the pixels seen in the last epoch
     hit_rate: float | None = None  # share of the training images whose point the cache knows
+    occluded: dict[str, float] | None = None
     gain: float = 0.0
     gain_error: float = 0.0
     gain_over: int | None = None
@@ -100,5 +103,6 @@ def write_rounds(path: Path, results: list[RoundResult]) -> None:
             row
             | {f"{k}_seconds": round(r.seconds.get(k, 0.0), 2) for k in ("mine", "train")}
             | {"queries": r.queries, "erased_share": round(r.erased_share, 6)}
+            | {f"occluded_{k}": round(r.occluded[k], 6) if r.occluded else "" for k in ("mean", "worst")}
         )
     write_csv(path, rows)

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, Subset
 
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cache.stack import stacked_positions
-from pasm_aug.core.files import write_atomic
+from pasm_aug.core.files import write_atomic, write_json
 from pasm_aug.core.networks import copied
 from pasm_aug.core.processes import exists_for_all, process_state
 from pasm_aug.core.rng import derive_seed
@@ -33,10 +33,13 @@ from pasm_aug.training.balance import class_weights, labels_of
 from pasm_aug.training.evaluation import count_outputs, evaluate, less
 from pasm_aug.training.guards import DivergedError
 from pasm_aug.training.losses import distillation_loss
+from pasm_aug.training.occlusion import evaluate_occlusion
 from pasm_aug.training.paired_gain import paired_gain
 from pasm_aug.training.result import TrainResult
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.paired_view import PairedView
+
+OCCLUSION: dict[str, Any] = {"sizes": (13 / 48,), "fills": ("grey",), "places": 4}  # what every network is scored under
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ class Stages:
                 continue
             network, test = load_model(result.folder, model=self.fresh(0)), self.splits["test"]
             result.test = self._score(network, test)
+            result.occluded = self._occluded(network, result)
             seen = shared_images(test, self.splits["train"]) if seen is None else seen
             if len(seen):
                 result.apart = less(result.test, self._score(network, Subset(test, seen.tolist())))
@@ -215,6 +219,17 @@ class Stages:
 
     def _score(self, network: nn.Module, split: Dataset) -> Any:
         return evaluate(network, split, device=self.options.training.device, workers=self.options.workers)
+
+    def _occluded(self, network: nn.Module, result: RoundResult) -> dict[str, float]:
+        """Accuracy on the test split with a part of every image hidden; the whole of it goes into a file."""
+        device, workers = self.options.training.device, self.options.workers
+        found = evaluate_occlusion(network, self.splits["test"], **OCCLUSION, device=device, workers=workers)
+        if process_state().is_main_process:
+            write_json(Path(result.folder) / "occlusion.json", found.asdict())
+        (square,) = found.squares
+        assert square.mean is not None
+        bands = {name: band.accuracy for name, band in found.bands.items()}
+        return {"mean": square.mean, "worst": square.worst} | bands
 
     def _scored(self, arm: str, number: int, folder: Path, trained: TrainResult) -> RoundResult:
         """The result of a network that has just been trained, or given."""
