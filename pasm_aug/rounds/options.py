@@ -89,7 +89,7 @@ class RoundOptions:
         choices=tuple(AUGMENTS),
     )
     erasing: Erasing = part(Erasing)
-    matched_to: str = option("point", identity=None)
+    matched_to: str = option("point")
     stopping: StopRule = part(StopRule, recorded=False)
     keep_points: int = option(
         1,
@@ -175,12 +175,9 @@ class RoundOptions:
     def identity(self) -> dict[str, Any]:
         """What the rounds depend on, ready for JSON; how many there are is none of it: more may follow."""
         about = options.identity(self) | {"search": self.point_search.settings()}
-        square = self.square() if self.augment not in ("none", "random") else {}
-        if self.augment != "online":
-            square = {name: value for name, value in square.items() if name not in ("queries", "hardness")}
-        if square.get("matched_to") == "point":
-            del square["matched_to"]  # as it was recorded before there was another
-        return about | {"erasing": square}
+        used: tuple[str, ...] = () if self.augment in ("none", "random") else ("p", "size", "value")
+        used += ("queries", "hardness") if self.augment == "online" else ()
+        return about | {"erasing": {name: value for name, value in self.square().items() if name in used}}
 
 
 class RoundKeywords(CommonKeywords, total=False):
