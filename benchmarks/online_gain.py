@@ -7,7 +7,7 @@
 Every cell (seed, arm) is done once and appended to ``results/online_gain-DATA.jsonl``; run again, the campaign goes on
 where it stopped, and ``--minutes`` ends it at the next cell. All arms of a seed fork from one teacher, see the samples
 in the same order and train the same epochs at the same rates, but ``…-long``, which trains as many epochs as take the
-time of ``online-4``. FER2013: 8,000 training images, the whole test split; *worst* is the share of test images that
+time of ``online-4``; ``online-4-…`` are its :data:`VARIANTS`. FER2013: 8,000 training images, the whole test split; *worst* is the share of test images that
 stay right under a grey 13 px square wherever it stands (a grid of 6 × 6). Drawn faces: trained without anything in
 front of the face, tested with glasses, masks and hands. Intervals are of Student's t over the paired seeds, 95 %.
 """
@@ -44,6 +44,15 @@ SIZE, EPOCHS, LONG = 13 / 48, 6, 12
 LR = 0.02  # of 0.01 and 0.02 the better for online-4 on the validation split of seed 0
 SETTINGS = {"size": SIZE, "value": "mean", "p": 1.0}
 ARMS = ("random-matched", "online-4", "random", "random-matched-long", "patch", "none")
+VARIANTS: dict[str, dict[str, Any]] = {  # of online-4, tried on one seed
+    "drawn": {"hardness": "drawn"},
+    "below.3": {"hardness": 0.3},
+    "half": {"p": 0.5},
+    "sizes": {"size_range": (7 / 48, 19 / 48)},
+    "noise": {"value": "random"},
+    "image": {"value": "image"},
+    "point": {"value": "point"},
+}
 BARE = {"glasses_share": 0.0, "mask_share": 0.0, "hand_share": 0.0}
 TEACHERS = 3  # of FER2013; the seeds share them in turn
 
@@ -97,7 +106,9 @@ def erasing(arm: str, teacher: nn.Module, data: Any, positions: Path) -> Any:
         return PointAdversarialErase(
             mine_positions(teacher, data, positions, search=search, progress=False), **SETTINGS
         )
-    return OnlineAdversarialErase(budget=int(arm.rpartition("-")[2]), **SETTINGS)
+    _, budget, *variant = arm.split("-")
+    options = VARIANTS[variant[0]] if variant else {}
+    return OnlineAdversarialErase(budget=int(budget), **SETTINGS | options)
 
 
 def cell(arm: str, seed: int, teacher: nn.Module, data: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ epoch, where its gradient points to and what its queries found.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -136,7 +137,7 @@ class OnlineAdversarialErase:
         if not len(batch.images):
             return images.clone()
         network = Network(model, self.preprocess, images)
-        with torch.no_grad(), undisturbed(model, images.device):
+        with torch.no_grad(), undisturbed(model, images.device) if options.asks(rows) else nullcontext():
             found = search_step(options, network, batch, self.table, seed)
         self.area[0] = found.area
         erased = found.erased if kept is None else images.index_copy(0, kept, found.erased)
@@ -161,7 +162,7 @@ class OnlineAdversarialErase:
     def _observe(self, last: _Erased, gradient: Tensor) -> None:
         """Take the candidates of the next epoch from the gradient of this one's step."""
         squares = last.squares
-        with torch.no_grad(), undisturbed(last.network.model, gradient.device):
+        with torch.no_grad():
             gradient = gradient if last.kept is None else gradient[last.kept]
             room = self.options.places - last.worst.shape[1]
             hints = squares.hints(squares.effects(last.network, gradient), room, last.worst)

@@ -59,6 +59,14 @@ class StepOptions:
         """How many of the places tried, the worst, are tried again in the next epoch; the others follow a gradient."""
         return self.budget // 2
 
+    def takes_gradient(self, index: Tensor | None) -> bool:
+        """Whether the search takes a gradient of its own."""
+        return index is None if self.fresh is None else self.fresh
+
+    def asks(self, index: Tensor | None) -> bool:
+        """Whether the network is asked anything."""
+        return self.budget > 0 or self.takes_gradient(index)
+
     @property
     def draws(self) -> int:
         """Random numbers of an image."""
@@ -136,7 +144,7 @@ def _candidates(options: StepOptions, network: Network, tried: Squares, batch: B
     if batch.index is not None:
         remembered = table.recall(batch.index, tried.images)
         places, again = torch.where(remembered >= 0, remembered, places), options.again
-    if options.fresh or (options.fresh is None and batch.index is None):
+    if options.takes_gradient(batch.index):
         fill = tried.images.float().mean((2, 3), keepdim=True).to(tried.images.dtype)
         effects = tried.effects(network, network.gradient(tried.images, tried.labels, fill))
         hints = tried.hints(effects, options.places - again, places[:, :again])
