@@ -7,9 +7,10 @@
 Every cell (seed, arm) is done once and appended to ``results/online_gain-DATA.jsonl``; run again, the campaign goes on
 where it stopped, and ``--minutes`` ends it at the next cell. All arms of a seed fork from one teacher, see the samples
 in the same order and train the same epochs at the same rates, but ``…-long``, which trains as many epochs as take the
-time of ``online-4``; ``online-4-…`` are its :data:`VARIANTS`. FER2013: 8,000 training images, the whole test split; *worst* is the share of test images that
-stay right under a grey 13 px square wherever it stands (a grid of 6 × 6). Drawn faces: trained without anything in
-front of the face, tested with glasses, masks and hands. Intervals are of Student's t over the paired seeds, 95 %.
+time of ``online-4``; ``online-4-…`` are its :data:`VARIANTS`. FER2013: 8,000 training images, the whole test split;
+*worst* is the share of test images that stay right under a grey 13 px square wherever it stands (a grid of 6 × 6).
+Drawn faces: trained without anything in front of the face, tested with glasses, masks and hands. Intervals are of
+Student's t over the paired seeds, 95 %.
 """
 
 from __future__ import annotations
