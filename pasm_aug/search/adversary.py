@@ -18,7 +18,9 @@ from pasm_aug.core.memory_batches import in_chunks
 from pasm_aug.core.networks import take_logits
 from pasm_aug.search.boxes import box_sums, painted, spread_peaks
 from pasm_aug.search.network_input import NetworkInput, Preprocess
+from pasm_aug.search.place_table import MAP
 
+FADING = 0.5  # weight of the epochs before, each
 _FADED = 0.5  # measured: between the image and its fill the gradient ranks better than at either end
 
 
@@ -92,6 +94,22 @@ class Squares:
             effect = F.interpolate(effect, self.images.shape[-2:], mode="area")
         return box_sums(effect, self.sides, self.sides).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
 
+    def averaged(self, effects: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Effects with those of the epochs before, in the image's own unit; and what the next epoch takes as before.
+
+        One gradient is taken at the image as it is erased, and says little of what lies under that square; those of
+        several epochs together rank better.
+
+        Args:
+            effects: (B, F, H, W). before: (B, F, 12, 12).
+        """
+        fits = effects.isfinite()
+        known = torch.where(fits, effects, 0.0)
+        count = fits.sum((1, 2, 3), keepdim=True)
+        unit = (known.square().sum((1, 2, 3), keepdim=True) / count.clamp(min=1)).sqrt()
+        known = known / unit.clamp(min=1e-30) + FADING * self.fine(before)
+        return known.masked_fill(~fits, -torch.inf), self.coarse(known)
+
     def hints(self, effects: Tensor, count: int, away: Tensor | None = None) -> Tensor:
         """(B, count, 3): places of the greatest effects, spread, and none near those in ``away`` (B, A, 3)."""
         height, width = effects.shape[-2:]
@@ -107,6 +125,25 @@ class Squares:
         sides = self.sides[:, None]
         top, left = flat // width % height, flat % width
         return torch.stack([flat // (height * width), 2 * top + sides, 2 * left + sides], -1)
+
+    def coarse(self, effects: Tensor) -> Tensor:
+        """(B, F, 12, 12): the map over the places of the box, of any size, shrunk to a grid."""
+        cells = (torch.arange(MAP, device=effects.device) + 0.5) * (2 / MAP)  # in (0, 2)
+        return self._sampled(effects, *(cells * (n - self.sides[:, None] + 1) / n - 1 for n in effects.shape[-2:]))
+
+    def fine(self, maps: Tensor) -> Tensor:
+        """(B, F, H, W): a map of :meth:`coarse` over the upper left corners of the box again."""
+        ends = [
+            (torch.arange(n, device=maps.device) + 0.5) * 2 / (n - self.sides[:, None] + 1).clamp(min=1) - 1
+            for n in self.images.shape[-2:]
+        ]
+        return self._sampled(maps, *ends)
+
+    @staticmethod
+    def _sampled(values: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        """Values at rows ``y`` (B, …) and columns ``x`` (B, …), as ``grid_sample`` counts them."""
+        grid = torch.stack([x[:, None, :].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, x.shape[1])], -1)
+        return F.grid_sample(values, grid.to(values.dtype), padding_mode="border", align_corners=False)
 
     def corners(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """(B, K) top and left of the boxes around places (B, K, 3), moved inside where they would stick out."""

@@ -36,6 +36,7 @@ class _Erased:
     Attributes:
         kept: (B',) which images of the batch were erased; ``None``: all. index: (B',) of the samples.
         network: that was searched. squares: what was tried. worst: (B', …, 3) places that are tried again.
+        maps: (B', F, 12, 12) effects of the epochs before.
     """
 
     kept: Tensor | None
@@ -43,6 +44,7 @@ class _Erased:
     network: Network
     squares: Squares
     worst: Tensor
+    maps: Tensor
 
 
 class OnlineAdversarialErase:
@@ -124,7 +126,7 @@ class OnlineAdversarialErase:
         rows = None if index is None else torch.as_tensor(index)
         if rows is not None:
             check_index(rows, len(images))
-            self.reserve(int(rows.max()) + 1 if len(rows) else 0, images.device)
+            self.reserve(int(rows.max()) + 1 if len(rows) else 0)
             rows = rows.to(images.device, torch.int64, non_blocking=True)
         keys = content_keys(images) if rows is None else rows
         seed = derive_seed(options.seed, self.calls if self.epoch is None else self.epoch)
@@ -141,8 +143,8 @@ class OnlineAdversarialErase:
             found = search_step(options, network, batch, self.table, seed)
         self.area[0] = found.area
         erased = found.erased if kept is None else images.index_copy(0, kept, found.erased)
-        if batch.index is not None:
-            self._last = _Erased(kept, batch.index, network, found.squares, found.worst)
+        if batch.index is not None and found.maps is not None:
+            self._last = _Erased(kept, batch.index, network, found.squares, found.worst, found.maps)
             if erased.is_floating_point() and torch.is_grad_enabled():
                 self.watch(erased)
                 return erased.clone()  # no leaf: what works in place may follow
@@ -165,8 +167,9 @@ class OnlineAdversarialErase:
         with torch.no_grad():
             gradient = gradient if last.kept is None else gradient[last.kept]
             room = self.options.places - last.worst.shape[1]
-            hints = squares.hints(squares.effects(last.network, gradient), room, last.worst)
-            self.table.keep(last.index, squares.images, torch.cat([last.worst, hints], 1))
+            effects, maps = squares.averaged(squares.effects(last.network, gradient), last.maps)
+            hints = squares.hints(effects, room, last.worst)
+            self.table.keep(last.index, squares.images, torch.cat([last.worst, hints], 1), maps)
 
     def bound_to(self, model: nn.Module, preprocess: Preprocess, samples: int, seed: int) -> OnlineAdversarialErase:
         """One with the same options and an empty table, for a training of ``model`` on so many samples.
@@ -195,9 +198,9 @@ class OnlineAdversarialErase:
         """Share what the processes of a training have found, each for its own samples, since the last time."""
         self.table.synchronise()
 
-    def reserve(self, samples: int, device: torch.device | None = None) -> None:
+    def reserve(self, samples: int) -> None:
         """Make room for so many samples at once; else the table grows as they come."""
-        self.table.grow(samples, device or self.table.places.device)
+        self.table.reserve(samples)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs to go on: the table of places, and the count of calls."""

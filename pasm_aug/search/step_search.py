@@ -14,7 +14,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.search.adversary import Network, Squares, choose
 from pasm_aug.search.fills import FILLS, corner_fills, fills_of
 from pasm_aug.search.in_step import sides_of
-from pasm_aug.search.place_table import PlaceTable
+from pasm_aug.search.place_table import Memory, PlaceTable
 
 OBJECTIVES = ("patch", "true_prob")
 HARDNESS = ("worst", "drawn")
@@ -100,13 +100,14 @@ class Found:
 
     Attributes:
         erased: (B, C, H, W). area: pixels of all squares. squares: of what was tried. worst: (B, …, 3) places that are
-            tried again.
+            tried again. maps: (B, F, 12, 12) effects of the epochs before; ``None`` without an index.
     """
 
     erased: Tensor
     area: Tensor
     squares: Squares
     worst: Tensor
+    maps: Tensor | None
 
 
 def search_step(options: StepOptions, network: Network, batch: Batch, table: PlaceTable, seed: int) -> Found:
@@ -120,30 +121,30 @@ def search_step(options: StepOptions, network: Network, batch: Batch, table: Pla
     shown = tried = Squares(images, batch.labels, fills_of(images, options.value, batch.keys, seed), sides)
     if options.objective == "true_prob":
         tried = Squares(images, batch.labels, corner_fills(images), torch.ones_like(sides))
-    places = _candidates(options, network, tried, batch, table)
+    memory = None if batch.index is None else table.recall(batch.index, images, tried.fills.shape[1])
+    places = _candidates(options, network, tried, batch, memory)
     chosen, worst = places[:, :1], places[:, :0]
     if options.budget:
         losses = tried.losses(network, places)
         chosen = _taken(places, choose(losses, options.hardness, batch.draws[:, 2])[:, None])
         worst = _taken(places, losses.argsort(dim=1, descending=True, stable=True))[:, : options.again]
-    if batch.index is not None:
+    if batch.index is not None and memory is not None:
         room = options.places - worst.shape[1]
-        table.keep(batch.index, images, F.pad(worst, (0, 0, 0, room), value=-1))
+        table.keep(batch.index, images, F.pad(worst, (0, 0, 0, room), value=-1), memory.maps)
     if tried is not shown and options.value != "point":
         chosen = F.pad(chosen[..., 1:], (1, 0))  # the pixel's colour is not what fills the square
-    return Found(shown.filled(chosen)[:, 0], (sides**2).sum(), tried, worst)
+    return Found(shown.filled(chosen)[:, 0], (sides**2).sum(), tried, worst, None if memory is None else memory.maps)
 
 
-def _candidates(options: StepOptions, network: Network, tried: Squares, batch: Batch, table: PlaceTable) -> Tensor:
+def _candidates(options: StepOptions, network: Network, tried: Squares, batch: Batch, memory: Memory | None) -> Tensor:
     """(B, K, 3) places to try: remembered, of a gradient, or random ones."""
     height, width = tried.images.shape[-2:]
     own = batch.draws[:, _OWN_DRAWS:].unflatten(1, (options.places, 3))
     ends = (tried.fills.shape[1], 2 * height, 2 * width)
     places = torch.stack([(own[..., axis] * end).long() for axis, end in enumerate(ends)], -1)
     again = 0
-    if batch.index is not None:
-        remembered = table.recall(batch.index, tried.images)
-        places, again = torch.where(remembered >= 0, remembered, places), options.again
+    if memory is not None:
+        places, again = torch.where(memory.places >= 0, memory.places, places), options.again
     if options.takes_gradient(batch.index):
         fill = tried.images.float().mean((2, 3), keepdim=True).to(tried.images.dtype)
         effects = tried.effects(network, network.gradient(tried.images, tried.labels, fill))
