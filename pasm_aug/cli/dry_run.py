@@ -53,6 +53,7 @@ from pasm_aug.training.guards import TOLD
 from pasm_aug.training.loading import EpochSampler
 
 EPOCHS = 3  # the first warms up
+LOOKS = 10  # forwards of a test image: 19 hidden parts, most of them through windows at half the cost
 FEW = 2  # images for a first go
 POPULATION = 8  # of a search that is too dear to be tried in full: it makes 16 queries an image
 
@@ -157,7 +158,7 @@ def _read(args: argparse.Namespace, names: tuple[Split, ...]) -> tuple[Pace, dic
                 stored += 0 if args.decoded else size * to_uint8_tensor(small[0][0]).shape[0] // 3
             splits[name] = small
     steps = _steps(counts["train"], args)
-    return pace, splits, Amount(**counts, steps=steps), stored
+    return pace, splits, Amount(**counts, steps=steps, looks=LOOKS), stored
 
 
 def _affordable(search: PointSearch, shape: tuple[int, ...]) -> tuple[PointSearch, float]:

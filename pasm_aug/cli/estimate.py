@@ -30,7 +30,7 @@ class Pace:
     score: float = 0.0
     step: dict[str, float] = field(default_factory=dict)
 
-    def scoring(self, *images: int) -> float:
+    def scoring(self, *images: float) -> float:
         """Seconds to score splits of so many images."""
         return len(images) * self.start + sum(images) * self.score
 
@@ -41,12 +41,22 @@ class Pace:
 
 @dataclass(frozen=True)
 class Amount:
-    """Images of each split, and steps of an epoch."""
+    """Images of each split, and steps of an epoch.
+
+    Attributes:
+        looks: how often a network is asked about each test image: with a square at every place too.
+    """
 
     train: int
     val: int
     test: int
     steps: int
+    looks: float = 1.0
+
+    @property
+    def scored(self) -> tuple[float, ...]:
+        """How often a network is asked about the images of each split."""
+        return self.train, self.val, self.test * self.looks
 
 
 def sure_rounds(args: argparse.Namespace) -> int:
@@ -66,7 +76,7 @@ def seconds_of_run(args: argparse.Namespace, names: Sequence[str], pace: Pace, a
     seconds = {"imports": pace.imports, "reading the images": pace.opening + pace.read * sum(splits)}
     if "teacher" in pace.step:
         seconds["first teacher: train"] = pace.training(args.teacher_epochs, "teacher", amount)
-    scoring = pace.scoring(*splits)
+    scoring = pace.scoring(*amount.scored)
     for number in range(1, sure_rounds(args) + 1):
         of_round = seconds_of_round(args, names, pace, amount, number)
         scoring += of_round.pop("scoring")
@@ -84,7 +94,7 @@ def seconds_of_round(
         if _mines(arm, names[0], number, miner=args.miner is not None):
             seconds[f"{AUGMENTS[arm]}: mine"] = pace.mine * amount.train
         seconds[f"{AUGMENTS[arm]}: train"] = pace.training(args.epochs, arm, amount)
-    return seconds | {"scoring": len(names) * pace.scoring(amount.train, amount.val, amount.test)}
+    return seconds | {"scoring": len(names) * pace.scoring(*amount.scored)}
 
 
 def seconds_of_train(args: argparse.Namespace, pace: Pace, amount: Amount) -> dict[str, float]:

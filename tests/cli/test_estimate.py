@@ -43,6 +43,12 @@ def test_each_stage_is_its_pace_times_its_amount():
     }
 
 
+def test_test_images_are_looked_at_again_with_a_square_on_them():
+    pace = Pace(score=1.0, step={"point": 0.0})
+    one, ten = (seconds_of_run(args(teacher_epochs=0), ["point"], pace, Amount(100, 0, 20, 4, n)) for n in (1, 10))
+    assert ten["scoring"] - one["scoring"] == 2 * 9 * 20
+
+
 def test_what_each_scoring_costs_to_begin_counts_for_each():
     pace = Pace(start=1.0, step={"none": 0.0})
     assert sum(seconds_of_train(args(augment="none", epochs=5), pace, AMOUNT).values()) == 5 + 2
