@@ -126,8 +126,7 @@ class EpochLoop:
         networks = [self.model, self.judged] if self.average else [self.model]
         for buffer in (buffer for network in networks for buffer in network.buffers()):
             buffer.copy_(broadcast(buffer.detach().clone()))  # each process kept running statistics of its own share
-        if self.step.adversary is not None:
-            self.step.adversary.synchronise()
+        self.step.end()
         loss, hits, images, erased, seen = total.tolist()
         row: dict[str, float] = {"epoch": epoch + 1, "lr": self.rate}
         row |= {"loss": loss / images, "running_accuracy": hits / images}
@@ -154,11 +153,8 @@ class EpochLoop:
         look = LOOK if device.type == "cuda" else 1
         alone = self.accelerator.num_processes == 1
         self.sampler.epoch, self.sampler.start = epoch, saved.step
-        adversary = self.step.adversary
-        order = [] if self.cached_logits is None and adversary is None else list(self.sampler)
-        if adversary is not None:
-            adversary.set_epoch(epoch)
-        self.step.student.train()
+        order = [] if self.cached_logits is None and self.step.adversary is None else list(self.sampler)
+        self.step.begin(epoch)
         self.rate = float(self.optimizer.param_groups[0]["lr"])
         for number, batch in enumerate(self.loader, saved.step):
             *columns, erased, seen = batch if self.areas else (*batch, torch.zeros(1), torch.zeros(1))
@@ -222,10 +218,7 @@ class EpochLoop:
             return Saved()
         if self.average:
             self.average.load_state_dict(_part(saved.tensors, "ema."))
-        if self.step.adversary is not None:
-            self.step.adversary.load_state_dict(_part(saved.tensors, "adversary."))
-        if self.step.gallery is not None:
-            self.step.gallery.load_state_dict(_part(saved.tensors, "gallery."))
+        self.step.load_state_dict(saved.tensors)
         if self.accelerator.scaler is not None and saved.numbers.get("scaler"):
             self.accelerator.scaler.load_state_dict(saved.numbers["scaler"])
         return saved
@@ -240,10 +233,7 @@ class EpochLoop:
         tensors |= {f"good.{k}": v for k, v in self.good.items()} if step else {}
         if self.average:
             tensors |= {f"ema.{k}": v for k, v in self.average.state_dict().items()}
-        if self.step.adversary is not None:
-            tensors |= {f"adversary.{k}": v for k, v in self.step.adversary.state_dict().items()}
-        if self.step.gallery is not None:
-            tensors |= {f"gallery.{k}": v for k, v in self.step.gallery.state_dict().items()}
+        tensors |= self.step.state_dict()
         numbers = (numbers or {}) | ({} if scaler is None else {"scaler": scaler.state_dict()})
         state = self.model, self.optimizer, self.scheduler, self.history, self.identity
         save_checkpoint(self.files.checkpoint, *state, step=step, numbers=numbers, tensors=tensors)

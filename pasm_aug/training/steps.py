@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -51,6 +52,29 @@ class TrainingStep:
         self.preprocess, self.teacher, self.teacher_preprocess = preprocess, teacher, teacher_preprocess
         self.accumulate, self.memory_format = accumulate, memory_format
         self.adversary, self.gallery = adversary, gallery
+
+    def begin(self, epoch: int) -> None:
+        """Of an epoch, numbered from 0."""
+        self.student.train()
+        if self.adversary is not None:
+            self.adversary.set_epoch(epoch)
+
+    def end(self) -> None:
+        """Of an epoch: share what the adversary found with the other processes."""
+        if self.adversary is not None:
+            self.adversary.synchronise()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs of the adversary and the gallery, by name."""
+        parts = {"adversary": self.adversary, "gallery": self.gallery}
+        return {f"{name}.{k}": v for name, part in parts.items() if part for k, v in part.state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """What :meth:`state_dict` gave, among other things."""
+        for name, part in {"adversary": self.adversary, "gallery": self.gallery}.items():
+            if part:
+                own = {k: v for k, v in state.items() if k.startswith(f"{name}.")}
+                part.load_state_dict({k.removeprefix(f"{name}."): v for k, v in own.items()})
 
     def __call__(
         self,

@@ -30,7 +30,12 @@ def test_run_leaves_the_folder_of_the_contract(finished):
     assert names >= {"config.json", "rounds.csv", "report.html", "figures", "round-0", "round-1", "round-2"}
     assert (finished / "round-1" / "positions.safetensors").exists()
     rows = (finished / "rounds.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows[1:]] == ["teacher", "point", "point", "none", "none", "random", "random"]
+    assert [row.split(",")[0] for row in rows[1:]] == [
+        "teacher",
+        "point",
+        "point",
+        *(arm for arm in ("none", "random", "random-matched") for _ in "12"),
+    ]
     assert all(float(row.split(",")[6]) <= 1 for row in rows[1:])
     assert json.loads((finished / "round-1" / "model.json").read_text())["architecture"] == "small"
     assert len(PositionCache.open(finished / "round-1" / "positions.safetensors")) == 42
