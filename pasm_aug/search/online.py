@@ -167,7 +167,9 @@ class OnlineAdversarialErase:
         with torch.no_grad():
             gradient = gradient if last.kept is None else gradient[last.kept]
             room = self.options.places - last.worst.shape[1]
-            effects, maps = squares.averaged(squares.effects(last.network, gradient), last.maps)
+            effects, maps = squares.effects(last.network, gradient), last.maps
+            if self.options.averages:
+                effects, maps = squares.averaged(effects, maps)
             hints = squares.hints(effects, room, last.worst)
             self.table.keep(last.index, squares.images, torch.cat([last.worst, hints], 1), maps)
 

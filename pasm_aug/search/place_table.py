@@ -38,7 +38,7 @@ class Memory:
 class PlaceTable:
     """Memory of N samples: of each up to ``count`` places, the most promising first, and a map for each of F fills.
 
-    A sample takes 6 × ``count`` + 128 + 288 × F bytes.
+    A sample takes 6 × ``count`` + 128 + 288 × F bytes; where no maps are wanted F is 0.
 
     Attributes:
         places: (N, count, 3) int16. views: (N, 8, 8) float16. maps: (N, F, 12, 12) float16.
@@ -48,7 +48,7 @@ class PlaceTable:
         self.count, self.samples = count, 0
         self.places = torch.zeros(0, count, 3, dtype=torch.int16)
         self.views = torch.zeros(0, _VIEW, _VIEW, dtype=torch.float16)
-        self.maps = torch.zeros(0, 1, MAP, MAP, dtype=torch.float16)
+        self.maps = torch.zeros(0, 0, MAP, MAP, dtype=torch.float16)
         self.touched = torch.zeros(0, dtype=torch.bool)  # by this process, since the last synchronisation
 
     def reserve(self, samples: int) -> None:

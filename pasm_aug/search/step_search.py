@@ -59,6 +59,15 @@ class StepOptions:
         """How many of the places tried, the worst, are tried again in the next epoch; the others follow a gradient."""
         return self.budget // 2
 
+    @property
+    def averages(self) -> bool:
+        """Whether the gradients of several epochs are averaged.
+
+        Where nothing is tried, they find the hard place far more often than one. Where some are tried, they do too, but
+        students learned less from it (benchmarks/README.md): the same few squares came again and again.
+        """
+        return self.budget == 0
+
     def takes_gradient(self, index: Tensor | None) -> bool:
         """Whether the search takes a gradient of its own."""
         return index is None if self.fresh is None else self.fresh
@@ -121,7 +130,8 @@ def search_step(options: StepOptions, network: Network, batch: Batch, table: Pla
     shown = tried = Squares(images, batch.labels, fills_of(images, options.value, batch.keys, seed), sides)
     if options.objective == "true_prob":
         tried = Squares(images, batch.labels, corner_fills(images), torch.ones_like(sides))
-    memory = None if batch.index is None else table.recall(batch.index, images, tried.fills.shape[1])
+    fills = tried.fills.shape[1] if options.averages else 0
+    memory = None if batch.index is None else table.recall(batch.index, images, fills)
     places = _candidates(options, network, tried, batch, memory)
     chosen, worst = places[:, :1], places[:, :0]
     if options.budget:

@@ -103,6 +103,24 @@ def test_the_steps_own_gradient_says_where_to_erase_in_the_next_epoch(flip):
     torch.testing.assert_close(losses(net, found, labels), losses(net, wanted, labels), rtol=1e-4, atol=1e-5)
 
 
+def test_untried_the_hard_place_stays_hard_from_epoch_to_epoch():
+    """One gradient alone, taken with the square on the hard place, would jump away from it and back."""
+    net, images = conv_net(scale=3.0), random_images(40, SIDE, seed=3)
+    labels, index = torch.arange(40) % 4, torch.arange(40)
+    net.eval()
+    clean, wanted = losses(net, images, labels), losses(net, worst_by_brute_force(net, images, labels, 4), labels)
+    erase, shares = OnlineAdversarialErase(net, size=4, budget=0, preprocess=scaled), []
+    for epoch in range(6):
+        erase.set_epoch(epoch)
+        inputs = scaled(erase(images, labels, index=index))
+        erase.watch(inputs)
+        loss = F.cross_entropy(net(inputs), labels, reduction="none")
+        loss.sum().backward()
+        shares.append(float((loss.detach() - clean).sum() / (wanted - clean).sum()))
+    assert min(shares[1:]) > 0.6
+    assert shares[0] < min(shares[1:])
+
+
 def test_floating_images_leave_their_gradient_by_themselves():
     net, labels, floats = linear_net(), LABELS % 2, scaled(IMAGES)
     erase = OnlineAdversarialErase(net, size=4, budget=0)
