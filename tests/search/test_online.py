@@ -104,7 +104,7 @@ def test_the_steps_own_gradient_says_where_to_erase_in_the_next_epoch(flip):
 
 
 def test_untried_the_hard_place_stays_hard_from_epoch_to_epoch():
-    """One gradient alone, taken with the square on the hard place, would jump away from it and back."""
+    """One gradient, taken with the square on the hard place, tends to jump away from it; those of all epochs do not."""
     net, images = conv_net(scale=3.0), random_images(40, SIDE, seed=3)
     labels, index = torch.arange(40) % 4, torch.arange(40)
     net.eval()
@@ -117,8 +117,7 @@ def test_untried_the_hard_place_stays_hard_from_epoch_to_epoch():
         loss = F.cross_entropy(net(inputs), labels, reduction="none")
         loss.sum().backward()
         shares.append(float((loss.detach() - clean).sum() / (wanted - clean).sum()))
-    assert min(shares[1:]) > 0.6
-    assert shares[0] < min(shares[1:])
+    assert np.mean(shares[2:]) > 0.87  # 0.847 from one gradient
 
 
 def test_floating_images_leave_their_gradient_by_themselves():
