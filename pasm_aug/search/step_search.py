@@ -138,7 +138,7 @@ def search_step(options: StepOptions, network: Network, batch: Batch, table: Pla
         losses = tried.losses(network, places)
         chosen = _taken(places, choose(losses, options.hardness, batch.draws[:, 2])[:, None])
         worst = _taken(places, losses.argsort(dim=1, descending=True, stable=True))[:, : options.again]
-    if batch.index is not None and memory is not None:
+    if options.budget and batch.index is not None and memory is not None:
         room = options.places - worst.shape[1]
         table.keep(batch.index, images, F.pad(worst, (0, 0, 0, room), value=-1), memory.maps)
     if tried is not shown and options.value != "point":
