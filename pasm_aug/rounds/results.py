@@ -93,7 +93,11 @@ def best_round(results: list[RoundResult]) -> RoundResult:
 
 
 def write_rounds(path: Path, results: list[RoundResult]) -> None:
-    """One row a round: arm, round, its teacher, accuracies in [0, 1], seconds, queries, share of the pixels erased."""
+    """One row a round: arm, round, its teacher, accuracies in [0, 1], seconds, queries, share of the pixels erased.
+
+    Where any is known: the accuracies under a square.
+    """
+    occluded = ("mean", "worst") if any(r.occluded for r in results) else ()
     rows = []
     for r in results:
         row: dict[str, Any] = {"arm": r.arm, "round": r.round, "teacher_round": r.teacher_round, "improved": r.improved}
@@ -103,6 +107,6 @@ def write_rounds(path: Path, results: list[RoundResult]) -> None:
             row
             | {f"{k}_seconds": round(r.seconds.get(k, 0.0), 2) for k in ("mine", "train")}
             | {"queries": r.queries, "erased_share": round(r.erased_share, 6)}
-            | {f"occluded_{k}": round(r.occluded[k], 6) if r.occluded else "" for k in ("mean", "worst")}
+            | {f"occluded_{k}": round(r.occluded[k], 6) if r.occluded else "" for k in occluded}
         )
     write_csv(path, rows)

@@ -122,7 +122,7 @@ def test_every_arm_from_the_same_mined_points(mined, tmp_path):
             arm, mined if arm in MINED else None, own_net(), DATA, tmp_path, progress=False, device="cpu"
         )
         erase = make_erase(arm, places, size=5)
-        if erase is None:
+        if erase is None or arm == "online":  # which takes batches, in the training step
             continue
         torch.manual_seed(0)
         out, _ = erase(image, label)

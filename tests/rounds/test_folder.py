@@ -27,7 +27,16 @@ OPTIONS = {
     "rounds": 2,
     "keep_points": 2,
 }
-ROUND = {"model.safetensors", "model.json", "metrics.csv", "result.json", "predictions.csv", "README.md", CHECKSUMS}
+ROUND = {
+    "model.safetensors",
+    "model.json",
+    "metrics.csv",
+    "result.json",
+    "predictions.csv",
+    "occlusion.json",
+    "README.md",
+}
+ROUND |= {CHECKSUMS}
 
 
 def run(out, **options):

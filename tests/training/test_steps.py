@@ -121,7 +121,8 @@ def test_a_step_returns_the_sums_of_the_loss_of_the_hits_and_of_the_images():
     images, labels = torch.from_numpy(data.images)[:, None], torch.from_numpy(data.labels)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     step = TrainingStep(accelerator, model, optimizer, distillation_loss, model.preprocess, accumulate=3)
-    loss, hits, count = step(images, None, labels, 10).tolist()
+    loss, hits, count, *area = step(images, None, labels, 10).tolist()
+    assert area == [0, 0]  # nothing erases in the step
     logits = model(model.preprocess(images))
     assert loss == pytest.approx(10 * nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
     assert (hits, count) == (int((logits.argmax(1) == labels).sum()), 10)
