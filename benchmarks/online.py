@@ -72,7 +72,7 @@ def worst_rise(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 def squares_of(images: Tensor, labels: Tensor) -> Squares:
     fill = images.float().mean((2, 3), keepdim=True).round().to(torch.uint8)[:, None]
-    return Squares(images, labels, fill, torch.full((len(images),), SIDE))
+    return Squares(images, labels, fill, torch.full((len(images), 2), SIDE))
 
 
 def by_magnitude(model: nn.Module, images: Tensor, labels: Tensor, budget: int) -> Tensor:

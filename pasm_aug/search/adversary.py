@@ -72,7 +72,8 @@ class Squares:
     """What may be erased of a batch.
 
     Attributes:
-        images: (B, C, H, W). labels: (B,) int64. fills: (B, F, C, H or 1, W or 1). sides: (B,) int64 of the box.
+        images: (B, C, H, W). labels: (B,) int64. fills: (B, F, C, H or 1, W or 1).
+        sides: (B, 2) int64, height and width of the box, at most the image's.
     """
 
     images: Tensor
@@ -92,7 +93,7 @@ class Squares:
         effect = (gradient.detach()[:, None] * change).float().sum(2)
         if effect.shape[-2:] != self.images.shape[-2:]:
             effect = F.interpolate(effect, self.images.shape[-2:], mode="area")
-        return box_sums(effect, self.sides, self.sides).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
+        return box_sums(effect, self.sides).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
 
     def averaged(self, effects: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """Effects with those of the epochs before, in the image's own unit; and what the next epoch takes as before.
@@ -113,7 +114,7 @@ class Squares:
     def hints(self, effects: Tensor, count: int, away: Tensor | None = None) -> Tensor:
         """(B, count, 3): places of the greatest effects, spread, and none near those in ``away`` (B, A, 3)."""
         height, width = effects.shape[-2:]
-        distance = (self.sides // 3).clamp(min=1)
+        distance = (self.sides.amin(1) // 3).clamp(min=1)
         if away is not None:
             top, left = self.corners(away)
             y, x = torch.arange(height, device=top.device), torch.arange(width, device=top.device)
@@ -122,20 +123,21 @@ class Squares:
             near = (near_y[..., :, None] & near_x[..., None, :]).any(1)
             effects = effects.masked_fill(near[:, None], -torch.inf)
         flat = spread_peaks(effects, count, distance)
-        sides = self.sides[:, None]
+        tall, wide = self.sides[:, :1], self.sides[:, 1:]
         top, left = flat // width % height, flat % width
-        return torch.stack([flat // (height * width), 2 * top + sides, 2 * left + sides], -1)
+        return torch.stack([flat // (height * width), 2 * top + tall, 2 * left + wide], -1)
 
     def coarse(self, effects: Tensor) -> Tensor:
         """(B, F, 12, 12): the map over the places of the box, of any size, shrunk to a grid."""
         cells = (torch.arange(MAP, device=effects.device) + 0.5) * (2 / MAP)  # in (0, 2)
-        return self._sampled(effects, *(cells * (n - self.sides[:, None] + 1) / n - 1 for n in effects.shape[-2:]))
+        lengths = zip(effects.shape[-2:], self.sides.T, strict=True)
+        return self._sampled(effects, *(cells * (n - side[:, None] + 1) / n - 1 for n, side in lengths))
 
     def fine(self, maps: Tensor) -> Tensor:
         """(B, F, H, W): a map of :meth:`coarse` over the upper left corners of the box again."""
         ends = [
-            (torch.arange(n, device=maps.device) + 0.5) * 2 / (n - self.sides[:, None] + 1).clamp(min=1) - 1
-            for n in self.images.shape[-2:]
+            (torch.arange(n, device=maps.device) + 0.5) * 2 / (n - side[:, None] + 1) - 1
+            for n, side in zip(self.images.shape[-2:], self.sides.T, strict=True)
         ]
         return self._sampled(maps, *ends)
 
@@ -148,14 +150,15 @@ class Squares:
     def corners(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """(B, K) top and left of the boxes around places (B, K, 3), moved inside where they would stick out."""
         height, width = self.images.shape[-2:]
-        sides = self.sides[:, None]
-        top, left = ((places[..., axis] - sides).div(2, rounding_mode="floor").clamp(min=0) for axis in (1, 2))
-        return torch.minimum(top, (height - sides).clamp(min=0)), torch.minimum(left, (width - sides).clamp(min=0))
+        tall, wide = self.sides[:, :1], self.sides[:, 1:]
+        top = (places[..., 1] - tall).div(2, rounding_mode="floor").clamp(min=0)
+        left = (places[..., 2] - wide).div(2, rounding_mode="floor").clamp(min=0)
+        return torch.minimum(top, height - tall), torch.minimum(left, width - wide)
 
     def filled(self, places: Tensor) -> Tensor:
         """(B, K, C, H, W): the images with the box at each of the places (B, K, 3) filled."""
         rows = torch.arange(len(places), device=places.device)[:, None]
-        return painted(self.images, *self.corners(places), self.sides, self.sides, self.fills[rows, places[..., 0]])
+        return painted(self.images, *self.corners(places), self.sides, self.fills[rows, places[..., 0]])
 
     def losses(self, network: Network, places: Tensor) -> Tensor:
         """(B, K): the loss with the box at each of the places (B, K, 3), by one query each."""

@@ -10,19 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def box_sums(values: Tensor, heights: Tensor, widths: Tensor) -> Tensor:
+def box_sums(values: Tensor, sides: Tensor) -> Tensor:
     """Sums of ``values`` under a box, for each place of the box.
 
     Args:
-        values: (B, F, H, W) floating. heights, widths: (B,) int64, of the box of each image, in pixels.
+        values: (B, F, H, W) floating. sides: (B, 2) int64, height and width of the box of each image, in pixels.
 
     Returns:
         (B, F, H, W): at (y, x) the sum over the box whose upper left corner that is; -inf where it does not fit.
     """
     height, width = values.shape[-2:]
     total = F.pad(values, (1, 0, 1, 0)).cumsum(-2).cumsum(-1)
-    rows, below = _ends(heights, height)
-    columns, right = _ends(widths, width)
+    rows, below = _ends(sides[:, 0], height)
+    columns, right = _ends(sides[:, 1], width)
     lines = total.gather(-2, rows[:, None, :, None].expand(*total.shape[:2], -1, width + 1)) - total[..., :-1, :]
     sums = lines.gather(-1, columns[:, None, None, :].expand(*lines.shape[:3], -1)) - lines[..., :-1]
     outside = below[:, None, :, None] | right[:, None, None, :]
@@ -57,15 +57,15 @@ def spread_peaks(scores: Tensor, count: int, distance: Tensor) -> Tensor:
     return torch.stack(found, 1)
 
 
-def painted(images: Tensor, top: Tensor, left: Tensor, heights: Tensor, widths: Tensor, fill: Tensor) -> Tensor:
+def painted(images: Tensor, top: Tensor, left: Tensor, sides: Tensor, fill: Tensor) -> Tensor:
     """Images with a box of each filled, as new tensors: (B, K, C, H, W) for K places of the box.
 
     Args:
-        images: (B, C, H, W). top, left: (B, K) int64, the boxes' upper left corners. heights, widths: (B,).
+        images: (B, C, H, W). top, left: (B, K) int64, the boxes' upper left corners. sides: (B, 2), height and width.
         fill: (B, K, C, H or 1, W or 1) in the images' dtype: what is seen inside.
     """
     y, x = (torch.arange(length, device=images.device) for length in images.shape[-2:])
-    inside_y = (y >= top[..., None]) & (y < (top + heights[:, None])[..., None])
-    inside_x = (x >= left[..., None]) & (x < (left + widths[:, None])[..., None])
+    inside_y = (y >= top[..., None]) & (y < (top + sides[:, :1])[..., None])
+    inside_x = (x >= left[..., None]) & (x < (left + sides[:, 1:])[..., None])
     inside = inside_y[:, :, None, :, None] & inside_x[:, :, None, None, :]
     return torch.where(inside, fill, images[:, None])

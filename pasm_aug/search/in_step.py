@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,14 +14,29 @@ from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.geometry import side_in_pixels
 
 
-def sides_of(size: float, size_range: Sequence[float] | None, drawn: Tensor, shorter: int) -> Tensor:
-    """(B,) int64: the side of each image's square in pixels, from uniform numbers (B,)."""
+def square_sides(size: float, size_range: Sequence[float] | None, drawn: Tensor, shorter: int) -> Tensor:
+    """(B, 2) int64: height and width of each image's square in pixels, from uniform numbers (B,)."""
     if size_range is None:
-        return torch.full_like(drawn, min(shorter, side_in_pixels(size, shorter)), dtype=torch.int64)
-    low, high = size_range
-    if isinstance(low, int):
-        return (low + (drawn * (int(high) - low + 1)).long()).clamp(max=shorter)
-    return ((low + drawn * (high - low)) * shorter + 0.5).long().clamp(min=1)
+        sides = torch.full_like(drawn, side_in_pixels(size, shorter), dtype=torch.int64)
+    elif isinstance(size_range[0], int):
+        least, most = map(int, size_range)
+        sides = least + (drawn * (most - least + 1)).long()
+    else:
+        low, high = size_range
+        sides = ((low + drawn * (high - low)) * shorter + 0.5).long().clamp(min=1)
+    return sides.clamp(max=shorter)[:, None].expand(-1, 2)
+
+
+def rectangle_sides(scale: Sequence[float], ratio: Sequence[float], drawn: Tensor, height: int, width: int) -> Tensor:
+    """(B, 2) int64: height and width in pixels, with the areas and ratios of torchvision's RandomErasing.
+
+    Args:
+        scale: share of the area, uniform. ratio: height by width, uniform in its logarithm. drawn: (B, 2) in [0, 1).
+    """
+    area = height * width * (scale[0] + drawn[:, 0] * (scale[1] - scale[0]))
+    shape = (math.log(ratio[0]) + drawn[:, 1] * math.log(ratio[1] / ratio[0])).exp()
+    sides = torch.stack([(area * shape).sqrt(), (area / shape).sqrt()], 1).round().long()
+    return torch.minimum(sides.clamp(min=1), torch.tensor([height, width], device=sides.device))
 
 
 @contextmanager

@@ -61,6 +61,9 @@ class OnlineAdversarialErase:
             the one that it trains.
         size (float or int): side of the square: a float is a share of the image's shorter side, an int is pixels.
         size_range (pair of these, optional): (low, high), drawn uniformly for each image; replaces ``size``.
+        scale (pair of floats, optional): rectangles instead of squares, with the distribution of torchvision's
+            RandomErasing: share of the image's area (there (0.02, 0.33)); one that would not fit is cut.
+        ratio (pair of floats): height by width of such rectangles.
         value (str, number or sequence): what fills it: ``"mean"`` of the image, ``"random"`` noise, ``"image"``: the
             same square of another image of the batch, ``"point"``: of black, white and the colours between two
             extremes the one that hurts most, or numbers in the images' own range.
@@ -87,6 +90,8 @@ class OnlineAdversarialErase:
         *,
         size: float | int = 13 / 48,
         size_range: Sequence[float] | None = None,
+        scale: Sequence[float] | None = None,
+        ratio: Sequence[float] = (0.3, 3.3),
         value: str | float | Sequence[float] = "mean",
         budget: int = 4,
         objective: str = "patch",
@@ -96,7 +101,7 @@ class OnlineAdversarialErase:
         preprocess: Preprocess | None = None,
         seed: int = 0,
     ) -> None:
-        self.options = StepOptions(size, size_range, value, budget, objective, p, hardness, fresh, seed)
+        self.options = StepOptions(size, size_range, scale, ratio, value, budget, objective, p, hardness, fresh, seed)
         self.model, self.preprocess = model, preprocess
         self.table = PlaceTable(self.options.places)
         self.epoch: int | None = None

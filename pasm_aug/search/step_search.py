@@ -13,7 +13,7 @@ from pasm_aug.core.checks import check_probability, check_size, check_size_range
 from pasm_aug.core.errors import UserError
 from pasm_aug.search.adversary import Network, Squares, choose
 from pasm_aug.search.fills import FILLS, corner_fills, fills_of
-from pasm_aug.search.in_step import sides_of
+from pasm_aug.search.in_step import rectangle_sides, square_sides
 from pasm_aug.search.place_table import Memory, PlaceTable
 
 OBJECTIVES = ("patch", "true_prob")
@@ -27,6 +27,8 @@ class StepOptions:
 
     size: float | int
     size_range: Sequence[float] | None
+    scale: Sequence[float] | None
+    ratio: Sequence[float]
     value: str | float | Sequence[float]
     budget: int
     objective: str
@@ -48,6 +50,10 @@ class StepOptions:
         check_probability(self.p)
         if self.size_range is not None:
             check_size_range(self.size_range)
+        if self.scale is not None and not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise UserError(f"scale must be two shares of the area in (0, 1], low first, got {self.scale!r}")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise UserError(f"ratio must be two positive numbers, low first, got {self.ratio!r}")
 
     @property
     def places(self) -> int:
@@ -79,7 +85,7 @@ class StepOptions:
     @property
     def draws(self) -> int:
         """Random numbers of an image."""
-        return _OWN_DRAWS + 3 * self.places
+        return _OWN_DRAWS + 3 * self.places + 1  # the last: its ratio
 
 
 @dataclass
@@ -126,7 +132,9 @@ def search_step(options: StepOptions, network: Network, batch: Batch, table: Pla
         seed: of random fills, with the images' keys.
     """
     images, shorter = batch.images, min(batch.images.shape[-2:])
-    sides = sides_of(options.size, options.size_range, batch.draws[:, 1], shorter)
+    sides = square_sides(options.size, options.size_range, batch.draws[:, 1], shorter)
+    if options.scale is not None:
+        sides = rectangle_sides(options.scale, options.ratio, batch.draws[:, [1, -1]], *images.shape[-2:])
     shown = tried = Squares(images, batch.labels, fills_of(images, options.value, batch.keys, seed), sides)
     if options.objective == "true_prob":
         tried = Squares(images, batch.labels, corner_fills(images), torch.ones_like(sides))
@@ -143,13 +151,13 @@ def search_step(options: StepOptions, network: Network, batch: Batch, table: Pla
         table.keep(batch.index, images, F.pad(worst, (0, 0, 0, room), value=-1), memory.maps)
     if tried is not shown and options.value != "point":
         chosen = F.pad(chosen[..., 1:], (1, 0))  # the pixel's colour is not what fills the square
-    return Found(shown.filled(chosen)[:, 0], (sides**2).sum(), tried, worst, None if memory is None else memory.maps)
+    return Found(shown.filled(chosen)[:, 0], sides.prod(1).sum(), tried, worst, None if memory is None else memory.maps)
 
 
 def _candidates(options: StepOptions, network: Network, tried: Squares, batch: Batch, memory: Memory | None) -> Tensor:
     """(B, K, 3) places to try: remembered, of a gradient, or random ones."""
     height, width = tried.images.shape[-2:]
-    own = batch.draws[:, _OWN_DRAWS:].unflatten(1, (options.places, 3))
+    own = batch.draws[:, _OWN_DRAWS:-1].unflatten(1, (options.places, 3))
     ends = (tried.fills.shape[1], 2 * height, 2 * width)
     places = torch.stack([(own[..., axis] * end).long() for axis, end in enumerate(ends)], -1)
     again = 0

@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core.networks import check_state, copied
-from pasm_aug.core.options import identity, replaced, takes
+from pasm_aug.core.options import identity, plain, replaced, takes
 from pasm_aug.core.processes import make_accelerator
 from pasm_aug.models import preprocess_of
 from pasm_aug.search.online import OnlineAdversarialErase
@@ -167,7 +167,7 @@ def train(
             files=TrainingFiles(checkpoint, options.checkpoint_seconds, metrics, tensorboard),
             identity=identity(options)
             | {"seed": seed, "data": dataset_digest(dataset)}
-            | ({"adversary": adversary.settings()} if adversary else {}),
+            | ({"adversary": plain(adversary.settings())} if adversary else {}),
             epochs=options.epochs,
             patience=options.patience,
             seed=seed,

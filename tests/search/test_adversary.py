@@ -10,7 +10,12 @@ from tests.small_teachers import random_images
 
 def squares(sides, size=(20, 24), channels=1):
     images = random_images(len(sides), size, channels)
-    return Squares(images, torch.zeros(len(sides), dtype=torch.int64), images[:, None, :, :1, :1], torch.tensor(sides))
+    return Squares(
+        images,
+        torch.zeros(len(sides), dtype=torch.int64),
+        images[:, None, :, :1, :1],
+        torch.tensor(sides)[:, None].expand(-1, 2),
+    )
 
 
 def smooth(count, sides, size=(20, 24)):

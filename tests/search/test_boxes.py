@@ -12,7 +12,7 @@ SIZES = st.integers(1, 7)
 @given(SIZES, SIZES, st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
 def test_box_sums_are_sums_over_boxes(height, width, h, w, seed):
     values = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, 3, height, width)))
-    found = box_sums(values, torch.tensor([h, 1]), torch.tensor([w, 2]))
+    found = box_sums(values, torch.tensor([[h, w], [1, 2]]))
     for image, (tall, wide) in enumerate([(h, w), (1, 2)]):
         for y in range(height):
             for x in range(width):
@@ -47,7 +47,7 @@ def test_painted_is_what_erase_patch_paints(seed):
     left = torch.stack([torch.from_numpy(rng.integers(0, 9 - int(w), 2)) for w in widths])
     fill = torch.from_numpy(rng.integers(0, 256, (3, 2, 3, 1, 1), dtype=np.uint8))
     kept = images.clone()
-    found = painted(images, top, left, heights, widths, fill)
+    found = painted(images, top, left, torch.stack([heights, widths], 1), fill)
     assert torch.equal(images, kept)
     for i in range(3):
         for k in range(2):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torchvision.transforms import v2
 
 from pasm_aug.core.painting import erase_patch
 from pasm_aug.search.online import OnlineAdversarialErase
@@ -323,6 +324,33 @@ def test_size_range_draws_every_side():
     assert sides.unique().tolist() == [3, 4, 5, 6]
 
 
+def test_rectangles_have_the_areas_and_ratios_of_random_erasing():
+    erase = OnlineAdversarialErase(linear_net(size=(40, 60)), scale=(0.02, 0.33), value=0, budget=0, preprocess=scaled)
+    images = torch.full((1500, 3, 40, 60), 9, dtype=torch.uint8)
+    inside = (erase(images, torch.zeros(1500, dtype=torch.int64), index=torch.arange(1500)) == 0).all(1)
+    heights, widths = inside.any(2).sum(1), inside.any(1).sum(1)
+    assert torch.equal(heights * widths, inside.flatten(1).sum(1))
+    assert erase.area[0] == inside.sum()
+    torch.manual_seed(0)
+    theirs = torch.tensor([v2.RandomErasing.get_params(images[0], (0.02, 0.33), (0.3, 3.3))[2:4] for _ in range(1500)])
+    fit = (heights < 40) & (widths < 60)  # theirs draws anew what does not fit
+    for found, wanted in ((heights, theirs[:, 0]), (widths, theirs[:, 1])):
+        at = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9])
+        assert (found[fit].float().quantile(at) - wanted.float().quantile(at)).abs().max() <= 2
+
+
+def test_with_a_budget_for_all_places_it_finds_the_worst_rectangle():
+    net, images = conv_net(channels=1), random_images(8, 8, 1)
+    erase = OnlineAdversarialErase(net, scale=(0.2, 0.2), ratio=(2.0, 2.0), budget=64, preprocess=scaled)
+    erased = erase(images, LABELS)
+    for image, label, found in zip(images, LABELS, erased, strict=True):  # 5 × 3 of 8 × 8
+        every = torch.stack(
+            [erase_patch(image, (x, y, x + 3, y + 5), mean_of(image)) for y in range(4) for x in range(6)]
+        )
+        worst = losses(net, every, label.expand(24)).max()
+        torch.testing.assert_close(losses(net, found[None], label[None])[0], worst)
+
+
 def test_its_state_goes_on():
     net, erase = conv_net(), OnlineAdversarialErase(conv_net(), size=5, budget=2, preprocess=scaled)
     for _ in range(2):
@@ -343,6 +371,8 @@ def test_its_state_goes_on():
         ({"value": "grey"}, ValueError, "value must be one of mean, random, image, point or numbers, got 'grey'"),
         ({"size": 0}, ValueError, r"size must be at least 1 pixel, or a share in \(0, 1\], got 0"),
         ({"size_range": (5, 2)}, ValueError, "size_range must be two shares or two ints, low first"),
+        ({"scale": (0.4, 0.2)}, ValueError, r"scale must be two shares of the area in \(0, 1\], low first"),
+        ({"ratio": (0, 2)}, ValueError, "ratio must be two positive numbers, low first"),
         ({"p": 1.5}, ValueError, r"p must be a probability in \[0, 1\], got 1.5"),
     ],
 )

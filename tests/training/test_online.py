@@ -41,13 +41,14 @@ def dying(step):
 
 @pytest.mark.parametrize("step", [5, 7])  # the first of the second epoch, and one within it
 @pytest.mark.parametrize("options", [{}, {"ema": 0.9, "accumulate": 2, "sampling": "balanced"}])
-def test_an_interrupted_training_goes_on_bit_identically(tmp_path, step, options):
+@pytest.mark.parametrize("square", [{}, {"size_range": (5, 8), "budget": 0, "p": 0.8}])
+def test_an_interrupted_training_goes_on_bit_identically(tmp_path, step, options, square):
     options = QUICK | {"teacher": own_net(7), "checkpoint_seconds": 0} | options
-    whole = train(own_net(), Shapes(), augment=view(), **options)
+    whole = train(own_net(), Shapes(), augment=view(**square), **options)
     path, parts = tmp_path / "checkpoint", options.get("accumulate", 1)
     with pytest.raises(Killed):
-        train(own_net(), Shapes(), augment=view(), checkpoint=path, loss=dying(step * parts), **options)
-    later = train(own_net(5), Shapes(), augment=view(), checkpoint=path, **options)
+        train(own_net(), Shapes(), augment=view(**square), checkpoint=path, loss=dying(step * parts), **options)
+    later = train(own_net(5), Shapes(), augment=view(**square), checkpoint=path, **options)
     assert torch.equal(weights(whole.model), weights(later.model))
     for name in ("loss", "erased_share"):
         assert [row[name] for row in whole.history] == [row[name] for row in later.history]
