@@ -40,6 +40,8 @@ class PointSearch(SearchOptions):
     ) -> PointResult:
         """Find the points of a batch; each image's do not depend on the others.
 
+        That is true of a teacher whose logits do not: :func:`~pasm_aug.search.mine.mine_positions` tries that first.
+
         Args:
             teacher: classifier, (B, …) → logits (B, classes), left exactly as it was; or what :meth:`objective_of` made
                 of it, entered, which is worth it where many batches follow.
