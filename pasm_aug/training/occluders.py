@@ -56,13 +56,20 @@ class Square:
 
 
 def squares_of(
-    sizes: float | Sequence[float], fills: str | Sequence[str], places: int, *, height: int, width: int
+    sizes: float | Sequence[float],
+    fills: str | Sequence[str],
+    places: int,
+    stride: float | None = None,
+    *,
+    height: int,
+    width: int,
 ) -> tuple[Square, ...]:
     """The squares of every size and fill for images of ``height`` × ``width``, size by size; see
     :func:`~pasm_aug.training.occlusion.evaluate_occlusion`.
 
     Raises:
-        ValueError: no size or fill, one that cannot be, or fewer than one place. TypeError: a size that is no number.
+        ValueError: no size or fill, one that cannot be, fewer than one place, or a stride of less than a pixel.
+        TypeError: a size or a stride that is no number.
     """
     fills = [fills] if isinstance(fills, str) else list(dict.fromkeys(fills))
     sizes, shorter = [sizes] if isinstance(sizes, int | float) else list(sizes), min(height, width)
@@ -74,8 +81,13 @@ def squares_of(
     sides = [side_in_pixels(check_size("sizes", size), shorter) for size in sizes]
     if not sides or max(sides) > shorter:
         raise UserError(f"sizes must be at most the image's shorter side, {shorter} pixels, got {sizes}")
+    step = None if stride is None else side_in_pixels(check_size("stride", stride), shorter)
+
+    def along(length: int, side: int) -> np.ndarray:
+        return starts(length - side, places) if step is None else strides(length - side, step)
+
     return tuple(
-        Square(side, side / shorter, fill, starts(height - side, places), starts(width - side, places))
+        Square(side, side / shorter, fill, along(height, side), along(width, side))
         for side in dict.fromkeys(sides)
         for fill in fills
     )
@@ -84,6 +96,11 @@ def squares_of(
 def starts(last: int, places: int) -> np.ndarray:
     """(at most ``places``,) int64 different whole numbers, spread evenly over 0…``last``, both among them."""
     return np.unique(np.rint(np.linspace(0, last, places)).astype(np.int64))
+
+
+def strides(last: int, step: int) -> np.ndarray:
+    """int64: 0, ``step``, 2 ``step``, … and ``last``, which a square at the border has."""
+    return np.unique(np.append(np.arange(0, last + 1, step), last)).astype(np.int64)
 
 
 def bands_of(height: int, width: int) -> dict[str, Box]:

@@ -36,6 +36,7 @@ def evaluate_occlusion(
     sizes: Sequence[float] = (7 / 48, 13 / 48, 19 / 48),
     fills: Sequence[str] = ("black", "mean"),
     places: int = 6,
+    stride: float | None = None,
     bands: bool = True,
     worst_only: bool = False,
     windows: bool = True,
@@ -59,6 +60,8 @@ def evaluate_occlusion(
             depends on ``seed``, the sample's index and the square's upper left corner alone; grey on a grey image).
         places: squares in a row and in a column, spread evenly from the upper left corner to the lower right one. A
             size that leaves fewer different places is tried at these.
+        stride: from one place to the next instead: an int is pixels, a float a share of the shorter side; the last
+            place in a row or column is at the border, however near to the one before.
         bands: also black out the rows of the eyes, and those of the mouth, of an aligned face (:data:`BANDS`).
         worst_only: do not try an image again at which the network was wrong once, and give the worst case alone: for a
             fraction of the forwards.
@@ -73,14 +76,14 @@ def evaluate_occlusion(
         the accuracy on the images as they are.
 
     Raises:
-        ValueError: sizes, fills or places that cannot be, an empty data set, images of several sizes, labels without an
+        ValueError: sizes, fills, places or a stride that cannot be, an empty data set, images of several sizes, labels without an
             output.
-        TypeError: a size that is no number.
+        TypeError: a size or a stride that is no number.
     """
     if not len(dataset):
         raise UserError("dataset must not be empty")
     height, width = to_uint8_tensor(dataset[0][0]).shape[1:]
-    squares = squares_of(sizes, fills, places, height=height, width=width)
+    squares = squares_of(sizes, fills, places, stride, height=height, width=width)
     hidden = bands_of(height, width) if bands else {}
     state, length = process_state(device), len(dataset)
     rank, world = state.process_index, state.num_processes

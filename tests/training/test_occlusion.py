@@ -183,6 +183,14 @@ def test_places_are_spread_evenly_from_corner_to_corner():
     assert [square.side for square in squares_of([7, 7 / 48, 9], ["black"], 4, height=48, width=48)] == [7, 9]
 
 
+@pytest.mark.parametrize(("stride", "wanted"), [(4, [0, 4, 8, 12, 15]), (5, [0, 5, 10, 15]), (0.2, [0, 4, 8, 12, 15])])
+def test_a_stride_goes_from_place_to_place_and_to_the_border(stride, wanted):
+    options = {"sizes": (5,), "fills": ("black",), "stride": stride, "device": "cpu"}
+    (scores,) = evaluate_occlusion(own_net(), Shapes(4), **options).squares
+    assert scores.tops.tolist() == scores.lefts.tolist() == wanted
+    assert scores.heatmap.shape == (len(wanted), len(wanted))
+
+
 @given(st.integers(0, 300), st.integers(1, 20))
 def test_places_are_different_and_as_many_as_fit(last, places):
     found = starts(last, places)
@@ -279,6 +287,7 @@ def test_a_class_without_images_has_no_map_and_json_no_nan():
         ({"fills": "pink"}, "got 'pink'"),
         ({"places": 0}, "places must be a whole number of at least 1, got 0"),
         ({"places": 2.5}, "places must .* got 2.5"),
+        ({"stride": 0}, "stride must be at least 1 pixel"),
     ],
 )
 def test_mistakes_are_named(options, message):
