@@ -76,8 +76,8 @@ def evaluate_occlusion(
         the accuracy on the images as they are.
 
     Raises:
-        ValueError: sizes, fills, places or a stride that cannot be, an empty data set, images of several sizes, labels without an
-            output.
+        ValueError: sizes, fills, places or a stride that cannot be, an empty data set, images of several sizes, labels
+            without an output.
         TypeError: a size or a stride that is no number.
     """
     if not len(dataset):
