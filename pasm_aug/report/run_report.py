@@ -16,6 +16,7 @@ from pasm_aug.report.outcome import (
     FITTED,
     arms_sentence,
     duration,
+    main_arm,
     stage_seconds,
     table_rows,
     text_table,
@@ -45,6 +46,11 @@ WHAT = (
     "teacher most; a square is erased there; a student learns from the erased images and from the teacher's "
     "predictions on the whole ones. If the student is better on the validation split, it becomes the next teacher. The "
     "other arms do the same with another way of erasing, or none, and the same number of epochs."
+)
+WHAT_ONLINE = (
+    "A teacher network is trained. A student goes on from it, and in every step of its training the square that hurts "
+    "it most is searched and erased in each image; it learns from the erased images and from the teacher's predictions "
+    "on the whole ones. The other arms do the same with another way of erasing, or none, and the same number of epochs."
 )
 SECTIONS: dict[str, tuple[str, Callable[[Report], list[str]]]] = {
     "accuracy": ("Accuracy", sections.accuracy),
@@ -97,7 +103,7 @@ def write_report(
             else [paragraph("The training images cannot be opened: no galleries, no maps.", "note")]
         ),
         contents({name: SECTIONS[name][0] for name in made}),
-        paragraph(WHAT),
+        paragraph(WHAT_ONLINE if main_arm(arms) == "online" else WHAT),
         *(section(name, SECTIONS[name][0], parts) for name, parts in made.items()),
     ]
     write_text(run.folder / "report.html", page(f"PASM: {run.folder.resolve().name}", body))

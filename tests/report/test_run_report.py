@@ -2,10 +2,13 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model
@@ -232,3 +235,19 @@ def test_without_its_images_a_run_is_reported_all_the_same(tmp_path):
     assert "square taken for" in text or "cross taken for" in text  # names from model.json
     for fact in ("30 training, 30 validation, 30 test", ">PASM<", "Every round was run.", "PASM, round 2 over round 1"):
         assert fact in text
+
+
+def test_a_run_of_the_arm_online_tells_what_it_did(tmp_path):
+    run = made_run(tmp_path, Shapes(12), arm="online", rounds=1, baselines=("random-matched",))
+    last = run.main[-1]
+    shown = {"samples": torch.tensor([0, 5]), "first": torch.zeros(2, 1, 20, 20, dtype=torch.uint8)}
+    save_file(shown | {"last": shown["first"] + 9}, Path(last.folder) / "erased.safetensors")
+    for result in (run.main[0], last):
+        result.occluded = {"mean": 0.4, "worst": 0.125, "eyes": 0.3, "mouth": 0.2}
+    path = write_report(tmp_path, run.arms, Shapes(12), config=run.config, seconds={}, size=13 / 48)
+    text = path.read_text()
+    assert "in every step of its training the square that hurts it most" in text
+    assert "as the student saw them" in text
+    assert "40.0 / 12.5" in text
+    assert "What is erased" in text
+    assert (tmp_path / "figures" / "gallery-1.jpg").exists()
