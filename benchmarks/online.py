@@ -1,6 +1,6 @@
 """How close does the adversary in the training step come to the hardest square, and what does a step with it cost?
 
-    python benchmarks/online.py --root FER2013 --teacher DIR [--images 200] [--epochs 3]
+    python benchmarks/online.py --root FER2013 --teacher DIR [--images 200] [--epochs 3] [--only PART]
 
 ``DIR`` holds a network of `pasm-aug train` on 8,000 faces. *Share*: the rise of cross-entropy under the chosen
 13 px square in the image's mean colour, as a share of the rise under the worst such square on a grid of every second
@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from common import machine, medians, stack, table, versions
 from torch import Tensor, nn
 
-from pasm_aug.core.files import write_json
+from pasm_aug.core.files import read_json, write_json
 from pasm_aug.core.networks import copied
 from pasm_aug.data.fer2013 import FER2013
 from pasm_aug.models import load_model
@@ -199,6 +199,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=3, help="of training in the second part")
     parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--only", choices=("times", "teacher", "training"), help="this part; the others' figures stay")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "online.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -206,13 +207,17 @@ def main() -> None:
     probe = torch.from_numpy(np.random.default_rng(0).permutation(len(data))[: args.images])
     images, truth = stack(data, probe.tolist())
     labels = torch.from_numpy(truth)
-    result: dict[str, Any] = {"versions": versions(), "machine": machine(), "images": args.images}
-    result["times"] = times(teacher, images, labels, args.repeats)
-    print(table(TIMES, result["times"]), flush=True)
-    result["teacher"] = on_the_teacher(teacher, images, labels)
-    print("\n" + table(SHARES, result["teacher"]), flush=True)
-    result["training"] = [row for budget in (0, 4) for row in in_training(teacher, data, probe, args.epochs, budget)]
-    print("\n" + table(STALE, result["training"]), flush=True)
+    result: dict[str, Any] = read_json(args.out) if args.only and args.out.exists() else {}
+    result |= {"versions": versions(), "machine": machine(), "images": args.images}
+    if args.only in (None, "times"):
+        result["times"] = times(teacher, images, labels, args.repeats)
+        print(table(TIMES, result["times"]) + "\n", flush=True)
+    if args.only in (None, "teacher"):
+        result["teacher"] = on_the_teacher(teacher, images, labels)
+        print(table(SHARES, result["teacher"]) + "\n", flush=True)
+    if args.only in (None, "training"):
+        result["training"] = [row for n in (0, 4) for row in in_training(teacher, data, probe, args.epochs, n)]
+        print(table(STALE, result["training"]), flush=True)
     write_json(args.out, result)
 
 
