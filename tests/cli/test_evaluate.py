@@ -235,19 +235,19 @@ def test_a_damaged_image_is_named(network, tmp_path, capsys):
     assert err.count("\n") == 1
 
 
-def test_a_real_process(tmp_path):
-    classes = ["neutral", "anger", "happiness"]
-    info = {"architecture": "small", "classes": classes, "mean": None, "image_size": 24, "channels": 3}
-    save_model(tmp_path / "net", build_model("small", 3), info)
-    words = ["evaluate", "--checkpoint", tmp_path / "net", "--limit", "28", "--quiet", "--out", tmp_path / "out"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pasm_aug", *map(str, words)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+def evaluated(tmp_path, *more):
+    """A real process that scores a network of three classes into ``out``."""
+    info = {"architecture": "small", "classes": ["neutral", "anger", "happiness"], "image_size": 24, "channels": 3}
+    save_model(tmp_path / "net", build_model("small", 3), info | {"mean": None})
+    words = ["evaluate", "--checkpoint", tmp_path / "net", "--limit", "28", "--quiet", "--out", tmp_path / "out", *more]
+    command, environment = [sys.executable, "-m", "pasm_aug", *map(str, words)], os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_real_process(tmp_path):
+    done = evaluated(tmp_path)
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert f"synthetic test: {scores['accuracy']:.2%} of 12 images right" in done.stdout
     assert scores["left_out"] == {"disgust": 4, "fear": 4, "sadness": 4, "surprise": 4}
@@ -255,19 +255,7 @@ def test_a_real_process(tmp_path):
 
 
 def test_occlusion_is_scored_printed_and_drawn(tmp_path):
-    classes = ["neutral", "anger", "happiness"]
-    info = {"architecture": "small", "classes": classes, "mean": None, "image_size": 24, "channels": 3}
-    save_model(tmp_path / "net", build_model("small", 3), info)
-    words = ["evaluate", "--checkpoint", tmp_path / "net", "--limit", "28", "--quiet", "--out", tmp_path / "out"]
-    words += ["--occlusion", "--occlusion-fills", "mean,random", "--device", "cpu"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pasm_aug", *map(str, words)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    done = evaluated(tmp_path, "--occlusion", "--occlusion-fills", "mean,random", "--device", "cpu")
     assert done.stderr == ""  # no bars
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())["occlusion"]
     assert scores["clean"] == json.loads((tmp_path / "out" / "scores.json").read_text())["accuracy"]
