@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from pasm_aug.data.ferplus import FERPlus as FERPlus
     from pasm_aug.data.folder import ExpressionFolder as ExpressionFolder
     from pasm_aug.data.manifest import Manifest as Manifest
+    from pasm_aug.data.noisy_labels import NoisyLabels as NoisyLabels
     from pasm_aug.data.rafdb import RAFDB as RAFDB
     from pasm_aug.data.synthetic.dataset import SyntheticExpressions as SyntheticExpressions
     from pasm_aug.models import build_model as build_model
@@ -93,5 +94,6 @@ else:
             "data.manifest": "Manifest",
             "data.folder": "ExpressionFolder",
             "data.synthetic.dataset": "SyntheticExpressions",
+            "data.noisy_labels": "NoisyLabels",
         },
     )

@@ -35,6 +35,7 @@ from pasm_aug.cli.estimate import (
 )
 from pasm_aug.cli.finish import finish
 from pasm_aug.cli.fit import check_train, fit
+from pasm_aug.cli.noise import with_noise
 from pasm_aug.cli.opening import IN_MEMORY, data_options, model_factory, open_model, say
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.core.errors import UserError
@@ -148,6 +149,7 @@ def _read(args: argparse.Namespace, names: tuple[Split, ...]) -> tuple[Pace, dic
             dataset = open_dataset(
                 args.data, args.root, name, size=args.image_size, limit=args.limit, **data_options(args)
             )
+            with_noise(args, name, dataset)  # a list may be of other data; the batch itself is timed with true labels
             opened, counts[name] = time.perf_counter(), len(dataset)
             small: Any = dataset.limited(max(args.batch_size, len(dataset.classes)))
             size = len(dataset) * 3 * args.image_size**2

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cli.noise import check_noise, noise_line, write_noise
 from pasm_aug.cli.opening import (
     about,
     default_image_size,
@@ -22,6 +23,7 @@ from pasm_aug.cli.opening import (
 )
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
+from pasm_aug.cli.options.noise import settle_noise
 from pasm_aug.cli.options.training import check_training, settle_square
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.core.errors import UserError
@@ -54,6 +56,7 @@ def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentPa
     config = config_of(args)
     check_config(args.out, config)
     train_split, val = open_split(args, "train"), open_split(args, "val")
+    check_noise(args.out, train_split)
     info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
     teacher = open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None
     if done := read_round(args.out, model_factory(args, len(train_split.classes))()):
@@ -63,7 +66,10 @@ def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentPa
     args.out.mkdir(parents=True, exist_ok=True)
     if first:
         write_options(args.out / "train.yaml", args, add)
+        write_noise(args.out, train_split)
         write_json(args.out / "config.json", config)
+    if line := noise_line(args, train_split):
+        say(line)
     try:
         trained = fit(args, train_split, val, teacher, args.out)
     except DivergedError as error:
@@ -91,6 +97,7 @@ def check_train(args: argparse.Namespace) -> None:
         ValueError: options of ``train`` that need another one beside them.
     """
     check_training(args)
+    settle_noise(args)
     args.image_size = default_image_size(args)
     settle_square(args)
     if args.augment in MINED and args.positions is None:

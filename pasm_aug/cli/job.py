@@ -12,10 +12,12 @@ from torch import nn
 
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cli.finish import finish
+from pasm_aug.cli.noise import check_noise, noise_line, write_noise
 from pasm_aug.cli.opening import about, default_image_size, model_factory, open_model, open_split, say
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
 from pasm_aug.cli.options.groups import SEARCH_BUDGET
+from pasm_aug.cli.options.noise import settle_noise
 from pasm_aug.cli.options.training import check_training, settle_square
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.core.checksums import resealed
@@ -49,11 +51,13 @@ def run_job(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], N
     splits = {name: open_split(args, name) for name in ("train", "val", "test")}
     stages["reading the images"] = time.perf_counter() - started
     train_split = splits["train"]
+    check_noise(args.out, train_split)
     model, options = model_factory(args, len(train_split.classes)), round_options(args, train_split)
     if process_state().is_main_process:
         args.out.mkdir(parents=True, exist_ok=True)
         with resealed(args.out):
             write_options(args.out / "run.yaml", args, add)
+            write_noise(args.out, train_split)
             if not existing:
                 write_json(args.out / "config.json", config)
     if existing:
@@ -62,6 +66,8 @@ def run_job(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], N
         f"{args.data}: {len(train_split):,} training, {len(splits['val']):,} validation, {len(splits['test']):,} test "
         f"images of {args.image_size}×{args.image_size}, {len(train_split.classes)} classes → {args.out}"
     )
+    if line := noise_line(args, train_split):
+        say(line)
     arms: dict[str, list[RoundResult]] = {}
     for arm, result in run_arms(names, model, splits, args.out, options):
         arms.setdefault(arm, []).append(result)
@@ -82,6 +88,7 @@ def check_run(args: argparse.Namespace) -> list[str]:
         ValueError: an arm, or an option of the erasing, that cannot be.
     """
     check_training(args)
+    settle_noise(args)
     args.image_size = default_image_size(args)
     args.out = args.out or Path("runs") / args.data
     names = [args.augment, *(arm for arm in args.baselines.split(",") if arm and arm != args.augment)]

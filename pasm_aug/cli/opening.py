@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pasm_aug.cli.noise import noise_record, with_noise
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json
 from pasm_aug.core.image_content import dataset_digest, to_uint8_tensor
@@ -34,8 +35,14 @@ def say(text: str = "") -> None:
 
 
 def open_split(args: argparse.Namespace, split: Split) -> Any:
-    """A split with its deterministic head, decoded into memory when it fits, or into a file under ``--decoded``."""
+    """A split with its deterministic head, :func:`held`; training labels are as ``--noise`` makes them."""
     dataset = open_dataset(args.data, args.root, split, size=args.image_size, limit=args.limit, **data_options(args))
+    with_noise(args, split, dataset)  # a list for other data is refused before the images are read
+    return with_noise(args, split, held(args, dataset, split))
+
+
+def held(args: argparse.Namespace, dataset: Any, split: str) -> Any:
+    """The data set decoded into memory when it fits, or into a file under ``--decoded``."""
     progress = not args.quiet and process_state().is_main_process
     if args.decoded:
         return decoded(dataset, args.decoded, name=f"{args.data}-{split}", workers=args.workers, progress=progress)
@@ -111,7 +118,8 @@ def about(args: argparse.Namespace, dataset: Any) -> dict[str, Any]:
         "channels": noise.shape[1],
         "weights": args.weights,
         **({"weights_fit": str(fit)} if fit else {}),
-        "data": {"name": args.data, "length": len(dataset), "digest": dataset_digest(dataset)},
+        "data": {"name": args.data, "length": len(dataset), "digest": dataset_digest(dataset)}
+        | noise_record(args, dataset),
     }
 
 

@@ -35,7 +35,7 @@ def check_config(out: Path, config: dict[str, Any]) -> bool:
     file = out / "config.json"
     if not file.exists():
         return False
-    recorded = read_json(file)
+    recorded = {"noise": None} | read_json(file)  # a run from before there was this option had none
     recorded.pop("baselines", None)  # more of them may follow; none changes another arm's results
     for name, now in config.items():  # the same folder in other words
         if isinstance(now, str) and os.path.isabs(now) and Path(str(recorded.get(name))).resolve() == Path(now):

@@ -26,6 +26,7 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 def report(args: argparse.Namespace) -> None:
     """Write the report of one finished run again, or a page that compares several."""
     from pasm_aug.cli.finish import finish  # these load torch: not for --help
+    from pasm_aug.cli.noise import LIST
     from pasm_aug.cli.opening import open_split, say
     from pasm_aug.core.checksums import resealed
     from pasm_aug.report.comparison import write_comparison
@@ -38,7 +39,9 @@ def report(args: argparse.Namespace) -> None:
         return
     run = runs[0]
     root = run.config["root"] and Path(run.config["root"])
-    opened = argparse.Namespace(**(run.config | {"quiet": False, "decoded": None, "workers": 0, "root": root}))
+    noise = run.folder / LIST if run.config.get("noise") else None  # as it was, wherever a list of the user's is now
+    here = {"quiet": False, "decoded": None, "workers": 0, "root": root, "noise": noise}
+    opened = argparse.Namespace(**(run.config | here))
     try:
         dataset = open_split(opened, "train")
     except (ValueError, OSError) as error:

@@ -6,6 +6,7 @@ import argparse
 
 from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import PAPER, add_data, add_model, add_search
+from pasm_aug.cli.options.noise import add_noise
 from pasm_aug.cli.options.training import add_erasing, add_start, add_training
 from pasm_aug.core.parsers import at_least, path
 from pasm_aug.rounds import options
@@ -27,7 +28,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         )
         + "; options given beside it win",
     )
-    add_data(parser)
+    add_noise(add_data(parser))
     add_model(parser)
     _add_rounds(parser)
     add_search(

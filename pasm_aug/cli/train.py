@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pasm_aug.cli.options.groups import add_data, add_model
+from pasm_aug.cli.options.noise import add_noise
 from pasm_aug.cli.options.training import add_erasing, add_start, add_training
 from pasm_aug.core.parsers import at_least, path
 from pasm_aug.rounds.arms import MINED
@@ -14,7 +15,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     """The options of ``pasm-aug train``."""
     start = add_start(parser, kept="train.yaml")
     start.add_argument("--out", metavar="DIR", type=path, required=True, help="folder of the trained network")
-    add_data(parser)
+    add_noise(add_data(parser))
     add_model(parser)
     group = parser.add_argument_group("distilling")
     group.add_argument(

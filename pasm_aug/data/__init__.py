@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from pasm_aug.data.in_memory import InMemory as InMemory
     from pasm_aug.data.manifest import Manifest as Manifest
     from pasm_aug.data.mapped_labels import MappedLabels as MappedLabels
+    from pasm_aug.data.noisy_labels import NoisyLabels as NoisyLabels
     from pasm_aug.data.overlap import Overlaps as Overlaps
     from pasm_aug.data.overlap import overlaps as overlaps
     from pasm_aug.data.overlap import without as without
@@ -51,6 +52,7 @@ else:
             "overlap": "Overlaps overlaps without",
             "in_memory": "InMemory",
             "mapped_labels": "MappedLabels",
+            "noisy_labels": "NoisyLabels",
             "decoded_store": "DecodedDataset decoded",
         },
     )

@@ -56,7 +56,7 @@ class Switch(argparse.BooleanOptionalAction):
         self.help = help
 
 
-def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> None:
+def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data",
@@ -82,6 +82,7 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> No
         group.add_argument(
             "--split", choices=("train", "val", "test", "all"), default=split, help="which split; all: CK+ has it"
         )
+    return group
 
 
 def add_subset(group: argparse._ArgumentGroup) -> None:
