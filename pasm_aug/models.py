@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_atomic, write_json
 from pasm_aug.core.networks import to_tensors
+from pasm_aug.core.pair import Pair
 from pasm_aug.core.seeding import seeded
 from pasm_aug.core.weights import load_weights, start_from
 
@@ -100,7 +101,8 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
 
     Args:
         name (str): ``"small"`` (:class:`SmallResNet`), a torchvision classifier (``"resnet34"``, ``"vgg16"``, …),
-            ``"timm:NAME"``, or ``"package.module:factory"`` (called as ``factory(num_classes=...)``).
+            ``"timm:NAME"``, ``"package.module:factory"`` (called as ``factory(num_classes=...)``), or ``"pair:…"``: a
+            :class:`~pasm_aug.core.pair.Pair` of two such networks, from different random weights.
         num_classes (int): number of outputs.
         weights (str, optional): ``None`` or ``"none"`` (random, from ``seed``), ``"imagenet"`` (downloads; the paper's
             choice), or a file or folder whose weights are taken where name and shape agree; see
@@ -128,9 +130,10 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
     if getattr(model, "preprocess", None) is None:
         carry(model, Preprocess())
     if weights not in (None, "none", "imagenet"):
-        fit = start_from(model, Path(str(weights)).expanduser())
-        if fit.share < SURE_FIT:
-            warnings.warn(f"weights {str(weights)!r}: {fit}", stacklevel=2)
+        for network in (model.a, model.b) if isinstance(model, Pair) else (model,):
+            fit = start_from(network, Path(str(weights)).expanduser())
+            if fit.share < SURE_FIT:
+                warnings.warn(f"weights {str(weights)!r}: {fit}", stacklevel=2)
     return model
 
 
@@ -160,6 +163,8 @@ def _construct(name: str, num_classes: int, pretrained: bool) -> nn.Module:
         if pretrained:
             raise UserError("model 'small' has no ImageNet weights; use weights='none' or another model")
         return SmallResNet(num_classes)
+    if name.startswith("pair:"):
+        return Pair(*(_construct(name[5:], num_classes, pretrained) for _ in range(2)))
     if name.startswith("timm:"):
         return importlib.import_module("timm").create_model(name[5:], pretrained=pretrained, num_classes=num_classes)
     if ":" in name:
@@ -171,8 +176,8 @@ def _construct(name: str, num_classes: int, pretrained: bool) -> nn.Module:
 
     if name not in torchvision.models.list_models(module=torchvision.models):
         raise UserError(
-            f"model must be 'small', a torchvision classifier such as 'resnet34', 'timm:NAME' or "
-            f"'package.module:factory', got {name!r}"
+            f"model must be 'small', a torchvision classifier such as 'resnet34', 'timm:NAME', "
+            f"'package.module:factory' or 'pair:' before one of them, got {name!r}"
         )
     if not pretrained:
         return torchvision.models.get_model(name, num_classes=num_classes)

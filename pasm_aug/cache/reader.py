@@ -68,6 +68,11 @@ class CacheReader:
             self.refresh()
         return self._columns
 
+    @property
+    def stamp(self) -> Stamp | None:
+        """What tells the file that is open from another under its name."""
+        return self._stamp
+
     def __len__(self) -> int:
         return len(self._opened()["index"])
 

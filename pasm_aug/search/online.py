@@ -113,12 +113,20 @@ class OnlineAdversarialErase:
         """Draw by (seed, ``epoch``, sample) from now on, as a ``DistributedSampler`` does; else calls are counted."""
         self.epoch = epoch
 
-    def __call__(self, images: Tensor, labels: Tensor, *, index: Tensor | Sequence[int] | None = None) -> Tensor:
+    def __call__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        index: Tensor | Sequence[int] | None = None,
+        where: Tensor | None = None,
+    ) -> Tensor:
         """Erase.
 
         Args:
             images: (B, C, H, W) uint8 or floating, where the network lies. labels: (B,) integers.
             index: (B,) integers ≥ 0 that name the samples in every epoch; on the CPU, so that nobody waits for a GPU.
+            where: (B,) bool: which images may be erased; ``None``: all.
 
         Returns:
             Tensor like ``images``, which stay as they are.
@@ -137,7 +145,10 @@ class OnlineAdversarialErase:
         seed = derive_seed(options.seed, self.calls if self.epoch is None else self.epoch)
         draws = keyed_uniform(keys, options.draws, seed)
         batch = Batch(images, labels.to(images.device, torch.int64), rows, keys, draws)
-        kept = None if options.p == 1 else (draws[:, 0] < options.p).nonzero()[:, 0]
+        may = None if options.p == 1 else draws[:, 0] < options.p
+        if where is not None:
+            may = where.to(images.device) if may is None else may & where.to(images.device)
+        kept = None if may is None else may.nonzero()[:, 0]
         batch = batch if kept is None else batch.rows(kept)
         self.area = torch.zeros(2, dtype=torch.float64, device=images.device)
         self.area[1] = len(images) * images.shape[-1] * images.shape[-2]

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
 from pasm_aug.core.errors import UserError
+from pasm_aug.core.shared_rows import share_rows
 
 _VIEW = 8  # side of the small view
 MAP = 12  # side of the coarse map
@@ -81,18 +81,7 @@ class PlaceTable:
 
     def synchronise(self) -> None:
         """Take over what the other processes remember of samples that they have met since the last time."""
-        if not (dist.is_available() and dist.is_initialized()):
-            return
-        rank = dist.get_rank()
-        owner = torch.where(self.touched, rank, -1)
-        dist.all_reduce(owner, dist.ReduceOp.MAX)
-        for name in _PARTS:
-            part = getattr(self, name)
-            mine = (owner == rank).view(-1, *[1] * (part.ndim - 1))
-            known = torch.where(mine, part, 0).float()  # exact for all that the table holds
-            dist.all_reduce(known)
-            part.copy_(torch.where((owner >= 0).view_as(mine), known.to(part.dtype), part))
-        self.touched.zero_()
+        share_rows([getattr(self, name) for name in _PARTS], self.touched)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in _PARTS}

@@ -44,9 +44,11 @@ def forked_random_state() -> Iterator[Callable[[int], None]]:
 class EpochDataset(Dataset):
     """Items (epoch, index) of ``base``, through ``transform`` under a random state of their own.
 
+    Items may be (epoch, index, note); then the transform gets the note too.
+
     Args:
         base: map-style data set of (image, label).
-        transform: called as ``transform(image, label)``; returns one or two images and the label.
+        transform: called as ``transform(image, label)``; returns one or more images and the label.
         seed: of the run.
         areas: add to each item how many pixels the transform erased of it, and how many it saw.
     """
@@ -57,18 +59,18 @@ class EpochDataset(Dataset):
         self.base, self.transform, self.seed = base, transform, seed
         self.area = transform.erase.erased_area if areas else None  # type: ignore[union-attr]
 
-    def __getitem__(self, item: tuple[int, int]) -> tuple[Any, ...]:
+    def __getitem__(self, item: tuple[int, ...]) -> tuple[Any, ...]:
         return self.__getitems__([item])[0]
 
-    def __getitems__(self, items: Sequence[tuple[int, int]]) -> list[tuple[Any, ...]]:
+    def __getitems__(self, items: Sequence[tuple[int, ...]]) -> list[tuple[Any, ...]]:
         """A batch at once: saving the random states costs more than the transforms, so it is done once for all."""
         samples = []
         with forked_random_state() as seed:
-            for epoch, index in items:
+            for epoch, index, *note in items:
                 seed(derive_seed(self.seed, epoch, index))
                 sample = self.base[index]
                 before = self.area(here=True) if self.area else ()
-                *images, label = sample if self.transform is None else self.transform(*sample)
+                *images, label = sample if self.transform is None else self.transform(*sample, *note)
                 area = (now - then for now, then in zip(self.area(here=True) if self.area else (), before, strict=True))
                 samples.append((*(to_uint8_tensor(image) for image in images), int(label), *area))
         return samples
@@ -77,7 +79,8 @@ class EpochDataset(Dataset):
 class EpochSampler(Sampler):
     """Batches of (epoch, index) pairs of one epoch; this process's slice of each global batch.
 
-    Nothing is padded or repeated. Set ``epoch`` before each epoch, and ``start`` to leave out its first batches.
+    Nothing is padded or repeated. Set ``epoch`` before each epoch, and ``start`` to leave out its first batches. With
+    ``notes`` set, (length,) integers, it yields (epoch, index, note): a word to the transform about each sample.
 
     Args:
         length: of the data set.
@@ -106,6 +109,7 @@ class EpochSampler(Sampler):
         rest = length % batch_size
         self.length, self.used = length, length - rest if rest < least * world else length
         self.epoch = self.start = 0
+        self.notes: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return -(-self.used // self.batch_size) - self.start
@@ -114,7 +118,7 @@ class EpochSampler(Sampler):
         """How many images the epoch's batch of that number holds, over all processes."""
         return min(self.batch_size, self.used - batch * self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
         order = np.arange(self.length)
         generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
         if self.weights is not None:
@@ -124,7 +128,8 @@ class EpochSampler(Sampler):
         for start in range(self.start * self.batch_size, self.used, self.batch_size):
             batch = order[start : min(start + self.batch_size, self.used)]
             if len(batch) > self.rank:
-                yield [(self.epoch, int(i)) for i in batch[self.rank :: self.world]]
+                own, notes = batch[self.rank :: self.world].tolist(), self.notes
+                yield [(self.epoch, i) if notes is None else (self.epoch, i, int(notes[i])) for i in own]
 
 
 def make_loader(

@@ -22,6 +22,7 @@ from pasm_aug.core.files import write_csv
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.core.seeding import reseed
 from pasm_aug.training.checkpoint import Saved, load_checkpoint, save_checkpoint
+from pasm_aug.training.erased_gallery import ErasedGallery
 from pasm_aug.training.evaluation import Metrics
 from pasm_aug.training.guards import DivergedError
 from pasm_aug.training.loading import EpochSampler
@@ -51,7 +52,7 @@ class EpochLoop:
         optimizer, scheduler: of ``model``, not wrapped; the scheduler is stepped ``by_step`` or by epoch.
         step: trains on one batch of ``loader``, whose order is the ``sampler``'s.
         areas: whether the batches tell how much of them is erased; what the step's adversary erases is known anyway.
-        cached_logits: (N, classes) of the teacher, where it need not be queried again.
+        gallery: what ``step`` erased, for the result.
         score: of a network on the validation split.
         identity: what the checkpoint must have been written for.
     """
@@ -66,7 +67,7 @@ class EpochLoop:
     loader: DataLoader
     areas: bool
     step: TrainingStep
-    cached_logits: Tensor | None
+    gallery: ErasedGallery | None
     score: Callable[[nn.Module], Metrics] | None
     files: TrainingFiles
     identity: dict[str, Any]
@@ -126,12 +127,12 @@ class EpochLoop:
         networks = [self.model, self.judged] if self.average else [self.model]
         for buffer in (buffer for network in networks for buffer in network.buffers()):
             buffer.copy_(broadcast(buffer.detach().clone()))  # each process kept running statistics of its own share
-        self.step.end()
         loss, hits, images, erased, seen = total.tolist()
         row: dict[str, float] = {"epoch": epoch + 1, "lr": self.rate}
         row |= {"loss": loss / images, "running_accuracy": hits / images}
         if seen:
             row["erased_share"] = round(erased / seen, 6)
+        row |= self.told
         if not self.by_step:
             self.scheduler.step()
         if self.score:
@@ -142,8 +143,7 @@ class EpochLoop:
         self.good = _weights(self.judged)
         if self.patience and self._best_epoch() == epoch + 1:
             self.best = _weights(self.judged)
-        if self.accelerator.is_main_process:
-            self._save()
+        self._save()
         self._tables()
 
     def _steps(self, epoch: int, saved: Saved, started: float) -> Tensor:
@@ -153,18 +153,16 @@ class EpochLoop:
         look = LOOK if device.type == "cuda" else 1
         alone = self.accelerator.num_processes == 1
         self.sampler.epoch, self.sampler.start = epoch, saved.step
-        order = [] if self.cached_logits is None and self.step.adversary is None else list(self.sampler)
-        self.step.begin(epoch)
+        self.step.plan.student.train()
+        self.told = self.step.method.epoch_start(epoch) or {}
         self.rate = float(self.optimizer.param_groups[0]["lr"])
-        for number, batch in enumerate(self.loader, saved.step):
+        for number, (batch, samples) in enumerate(zip(self.loader, self.sampler, strict=True), saved.step):
             *columns, erased, seen = batch if self.areas else (*batch, torch.zeros(1), torch.zeros(1))
-            images, *clean, target = columns
-            index = torch.tensor([index for _, index in order[number - saved.step]]) if order else None
-            predictions = None if self.cached_logits is None else self.cached_logits[index]
+            *images, target = columns
+            index = torch.tensor([index for _, index, *_ in samples])
             # Dropout and its like draw from (seed, epoch, step, process) alone.
             reseed(derive_seed(self.seed, epoch, number, self.accelerator.process_index, 1), gpus=device.type == "cuda")
-            whole = clean[0] if clean else None
-            total += self.step(images, whole, target, self.sampler.size(number), predictions, index)
+            total += self.step(images, target, index, self.sampler.size(number))
             total[3:] += torch.stack([erased.sum(), seen.sum()]).to(device)
             if self.average:
                 self.average.update_parameters(self.model)
@@ -202,7 +200,7 @@ class EpochLoop:
     def _result(self, epoch: int) -> TrainResult:
         if self.average:
             self.model.load_state_dict(self.average.module.state_dict())
-        return TrainResult(self.model, self.history, epoch, self.step.gallery)
+        return TrainResult(self.model, self.history, epoch, self.gallery, self.step.method)
 
     def _best_epoch(self) -> int:
         """The first epoch of the best validation accuracy, from 1; 0 before any."""
@@ -218,7 +216,7 @@ class EpochLoop:
             return Saved()
         if self.average:
             self.average.load_state_dict(_part(saved.tensors, "ema."))
-        self.step.load_state_dict(saved.tensors)
+        self.step.method.load_state_dict(_part(saved.tensors, "method."))
         if self.accelerator.scaler is not None and saved.numbers.get("scaler"):
             self.accelerator.scaler.load_state_dict(saved.numbers["scaler"])
         return saved
@@ -228,12 +226,15 @@ class EpochLoop:
         self.saved_at = time.monotonic()
         if not self.files.checkpoint:
             return
+        more = self.step.method.state_dict()  # the processes share what they found
+        if not self.accelerator.is_main_process:
+            return
         scaler = self.accelerator.scaler
         tensors = {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"good.{k}": v for k, v in self.good.items()} if step else {}
         if self.average:
             tensors |= {f"ema.{k}": v for k, v in self.average.state_dict().items()}
-        tensors |= self.step.state_dict()
+        tensors |= {f"method.{k}": v for k, v in more.items()}
         numbers = (numbers or {}) | ({} if scaler is None else {"scaler": scaler.state_dict()})
         state = self.model, self.optimizer, self.scheduler, self.history, self.identity
         save_checkpoint(self.files.checkpoint, *state, step=step, numbers=numbers, tensors=tensors)

@@ -15,7 +15,7 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 
@@ -28,16 +28,20 @@ from pasm_aug.models import preprocess_of
 from pasm_aug.search.online import OnlineAdversarialErase
 from pasm_aug.training.balance import labels_of, sample_weights
 from pasm_aug.training.borrowed import borrowed
+from pasm_aug.training.distillation import Distillation, Loss
 from pasm_aug.training.erased_gallery import ErasedGallery
 from pasm_aug.training.evaluation import Evaluation, logits_of
 from pasm_aug.training.guards import compile_advice, memory_advice
 from pasm_aug.training.loading import EpochSampler, make_loader
 from pasm_aug.training.loop import EpochLoop, TrainingFiles
 from pasm_aug.training.losses import distillation_loss
+from pasm_aug.training.method import Method, Plan
 from pasm_aug.training.options import TrainingKeywords, TrainingOptions
 from pasm_aug.training.result import TrainResult
 from pasm_aug.training.schedule import make_scheduler
-from pasm_aug.training.steps import Loss, TrainingStep
+from pasm_aug.training.steps import TrainingStep
+from pasm_aug.training.student_input import StudentInput
+from pasm_aug.training.teacher_logits import TeacherLogits
 from pasm_aug.transforms.paired_view import ErasedOnly, PairedView
 
 GALLERY = 8  # images that are kept as the step's adversary erased them
@@ -52,6 +56,7 @@ def train(
     augment: PairedView | OnlineAdversarialErase | Callable[..., Any] | None = None,
     teacher: nn.Module | None = None,
     loss: Loss = distillation_loss,
+    method: Method | None = None,
     seed: int = 0,
     workers: int = 0,
     checkpoint: str | Path | None = None,
@@ -77,6 +82,8 @@ def train(
             :class:`PairedView`, erases in the step, behind the geometry.
         teacher (nn.Module, optional): frozen, in eval mode; gives the clean logits.
         loss (callable): ``loss(student_logits, teacher_logits or None, target)``; a mean over the images.
+        method (Method, optional): another way to train than by ``loss``, such as :class:`~pasm_aug.asm.method.ASM`; see
+            :class:`~pasm_aug.training.method.Method` for one's own.
         seed (int): of the order and of everything random in an epoch.
         workers (int): processes that load images.
         checkpoint (path, optional): a file from which the same call goes on; written after each epoch, the one before
@@ -130,25 +137,38 @@ def train(
         optimizer, scheduler = _optimizer(model, options, len(sampler))
         average = _average(model, options.ema)
         student, prepared = accelerator.prepare(model, optimizer)
-        cached_logits = None
-        if teacher is not None and still and options.reuse_logits is not False:
-            with accelerator.autocast():
-                cached_logits = _logits(teacher, dataset, for_teacher, options.device, workers)
-            transform = ErasedOnly(transform) if isinstance(transform, PairedView) else transform
-        areas = hasattr(getattr(transform, "erase", None), "erased_area")
-        step = TrainingStep(
-            accelerator,
-            student,
-            prepared,
-            loss,
-            preprocess,
-            teacher=teacher,
-            teacher_preprocess=for_teacher,
-            accumulate=options.accumulate,
-            memory_format=torch.channels_last if options.channels_last else torch.contiguous_format,
-            adversary=adversary,
-            gallery=gallery,
+        logits = None
+        if teacher is not None:
+            logits = TeacherLogits(teacher, for_teacher)
+            if still and options.reuse_logits is not False:
+                with accelerator.autocast():
+                    logits.cached = logits_of(
+                        teacher, dataset, preprocess=for_teacher, device=options.device, workers=workers
+                    )
+                transform = ErasedOnly(transform) if isinstance(transform, PairedView) else transform
+        plan = Plan(
+            model=model,
+            student=student,
+            dataset=dataset,
+            transform=transform,
+            sampler=sampler,
+            inputs=StudentInput(
+                preprocess,
+                memory_format=torch.channels_last if options.channels_last else torch.contiguous_format,
+                adversary=adversary,
+                gallery=gallery,
+            ),
+            teacher=logits,
+            autocast=accelerator.autocast,
+            device=accelerator.device,
+            epochs=options.epochs,
+            seed=seed,
+            workers=workers,
         )
+        method = method or Distillation(loss)
+        method.setup(plan)
+        transform = plan.transform
+        areas = hasattr(getattr(transform, "erase", None), "erased_area")
         loop = EpochLoop(
             accelerator=accelerator,
             model=model,
@@ -159,15 +179,16 @@ def train(
             sampler=sampler,
             loader=make_loader(dataset, sampler, transform, workers=workers, areas=areas),
             areas=areas,
-            step=step,
-            cached_logits=cached_logits,
+            step=TrainingStep(accelerator, prepared, plan, method, options.accumulate),
+            gallery=gallery,
             score=None
             if val is None
             else Evaluation(val, preprocess=preprocess, device=options.device, workers=workers),
             files=TrainingFiles(checkpoint, options.checkpoint_seconds, metrics, tensorboard),
             identity=identity(options)
             | {"seed": seed, "data": dataset_digest(dataset)}
-            | ({"adversary": plain(adversary.settings())} if adversary else {}),
+            | ({"adversary": plain(adversary.settings())} if adversary else {})
+            | ({} if isinstance(method, Distillation) else {"method": repr(method)}),
             epochs=options.epochs,
             patience=options.patience,
             seed=seed,
@@ -206,7 +227,3 @@ def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:
     if not decay:
         return None
     return AveragedModel(copied(model), multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-
-
-def _logits(teacher: nn.Module, dataset: Dataset, preprocess: Any, device: str | None, workers: int) -> Tensor:
-    return logits_of(teacher, dataset, preprocess=preprocess, device=device, workers=workers)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import PIL.Image
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torchvision import tv_tensors
@@ -31,6 +32,7 @@ from pasm_aug.transforms.placement import Placement, at_the_point
 from pasm_aug.transforms.point_lookup import PointLookup
 from pasm_aug.transforms.row_lookup import RowLookup
 from pasm_aug.transforms.shared_counters import SharedCounters, erased_area
+from pasm_aug.transforms.where import Where
 
 _TENSORS = (Tensor, tv_tensors.Image, tv_tensors.Video)
 _PASSING = (int, SampleIndex, ErasePoint)
@@ -64,6 +66,9 @@ class PointAdversarialErase(v2.Transform):
         index_getter (str, callable or None): ``"default"``; a callable from the sample to its index, which is trusted;
             ``None`` to go by content alone. For a batch: a dict entry (B,), a :class:`SampleIndex` (B, 2), or a getter
             of B integers. Default: ``"default"``.
+        where (array of bool, optional): (N,) over the samples that were mined, which of them may be erased; a
+            :class:`~pasm_aug.asm.subsets.Partition` stands for those whose label is trusted. The others pass as they
+            are, and are no misses; an image that was not mined is one as ever.
         mean (sequence of floats, optional): of the ``Normalize`` that this transform stands behind, with ``std``;
             colours are normalised likewise.
         std (sequence of floats, optional): see ``mean``.
@@ -91,6 +96,7 @@ class PointAdversarialErase(v2.Transform):
         value: Literal["point", "mean", "random"] | float | Sequence[float] = "point",
         on_miss: Literal["random", "skip", "raise"] = "random",
         index_getter: validation.IndexGetter = "default",
+        where: ArrayLike | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         inplace: bool = False,
@@ -112,6 +118,7 @@ class PointAdversarialErase(v2.Transform):
             ),
             MissReport(cache, validation.check_on_miss(on_miss), self._counters, self._normalisation),
             self._counters,
+            None if where is None else Where(where, cache),
         )
 
     def forward(self, *inputs: Any) -> Any:

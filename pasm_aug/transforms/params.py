@@ -21,6 +21,7 @@ from pasm_aug.transforms.placement import DRAWS, Colour, Placement, drawn_colour
 from pasm_aug.transforms.point_lookup import PointLookup
 from pasm_aug.transforms.sample_id import UNKNOWN, SampleId
 from pasm_aug.transforms.shared_counters import SharedCounters
+from pasm_aug.transforms.where import Where
 
 COUNTERS = ("calls", "hits", "misses", "skipped", "warned", "erased_pixels", "pixels")
 
@@ -37,12 +38,14 @@ class ParamsMaker:
         placement (Placement): where its square goes.
         misses (MissReport): what to do without a point.
         counters (SharedCounters): with the names in :data:`COUNTERS`.
+        where (Where, optional): which images may be erased.
     """
 
     points: PointLookup
     placement: Placement
     misses: MissReport
     counters: SharedCounters
+    where: Where | None = None
 
     def __call__(self, images: Sequence[Image], sample: Any, leaves: Sequence[Any]) -> dict[str, Any]:
         """For a sample whose images are one image, or one batch, in several forms.
@@ -88,6 +91,13 @@ class ParamsMaker:
         if u[0] >= placement.p:
             count(calls=1, pixels=width * height)
             return None, ()
+        if self.where is not None:
+            lookup = self.points.rows
+            if row is None:
+                row = lookup.row(image, sample_id) if travelled is None else lookup.row_of_changed(sample_id)
+            if not self.where.allows(row):
+                count(calls=1, pixels=width * height)
+                return None, ()
         side = placement.side(u, min(width, height))
         if travelled is not None:
             found = self.points.of_travelled(travelled, u[1], side, width, height, sample_id)
@@ -126,11 +136,14 @@ class ParamsMaker:
         boxes: list[Box | None] = [None] * count
         colours = np.zeros((count, channels), np.uint8)
         wanted = u[:, 0] < self.placement.p  # and not placed yet
-        kept = count - int(np.count_nonzero(wanted))
-        self.counters.add(calls=kept, pixels=kept * size[0] * size[1])
+        self._keep(count - int(np.count_nonzero(wanted)), size)
         if lookup.cache is not None and index is not None and index.shape == (count, 2) and travelled is None:
             rows, fitting = lookup.rows(index), lookup.cache.channels == channels
             if rows is not None and (fitting or not self.points.coloured):
+                if self.where is not None:
+                    allowed = np.append(self.where.rows(), True)[rows]  # -1, no row: the last
+                    self._keep(int(np.count_nonzero(wanted & ~allowed)), size)
+                    wanted &= allowed
                 hits = (wanted & (rows >= 0)).nonzero()[0]
                 placed, mined = self._hits(rows[hits], u[hits], size)
                 colours[hits] = mined if fitting else 0
@@ -147,6 +160,10 @@ class ParamsMaker:
                 if colour and boxes[i] is not None:
                     colours[i] = match_channels(each[i], colour, lookup.normalisation)
         return {"boxes": boxes, "colours": torch.from_numpy(colours)}
+
+    def _keep(self, count: int, size: tuple[int, int]) -> None:
+        """Count images that are left as they are."""
+        self.counters.add(calls=count, pixels=count * size[0] * size[1])
 
     def _hits(self, rows: np.ndarray, u: np.ndarray, size: tuple[int, int]) -> tuple[list[Box], np.ndarray]:
         """Boxes and colours of N images that have a row."""

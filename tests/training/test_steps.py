@@ -1,6 +1,7 @@
 """One step, and what a training makes of it, against a plain loop in torch."""
 
 import functools
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision.transforms import v2
 
+from pasm_aug.training.distillation import Distillation
 from pasm_aug.training.loading import EpochSampler
 from pasm_aug.training.losses import distillation_loss
+from pasm_aug.training.method import Plan
 from pasm_aug.training.steps import TrainingStep
+from pasm_aug.training.student_input import StudentInput
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.erase import PointAdversarialErase
 from pasm_aug.transforms.paired_view import PairedView
@@ -120,8 +124,24 @@ def test_a_step_returns_the_sums_of_the_loss_of_the_hits_and_of_the_images():
     accelerator, model, data = Accelerator(cpu=True), own_net(), Shapes(10)
     images, labels = torch.from_numpy(data.images)[:, None], torch.from_numpy(data.labels)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    step = TrainingStep(accelerator, model, optimizer, distillation_loss, model.preprocess, accumulate=3)
-    loss, hits, count, *area = step(images, None, labels, 10).tolist()
+    plan = Plan(
+        model=model,
+        student=model,
+        dataset=data,
+        transform=None,
+        sampler=EpochSampler(10, 10),
+        inputs=StudentInput(model.preprocess),
+        teacher=None,
+        autocast=nullcontext,
+        device=accelerator.device,
+        epochs=1,
+        seed=0,
+        workers=0,
+    )
+    method = Distillation()
+    method.setup(plan)
+    step = TrainingStep(accelerator, optimizer, plan, method, accumulate=3)
+    loss, hits, count, *area = step([images], labels, torch.arange(10), 10).tolist()
     assert area == [0, 0]  # nothing erases in the step
     logits = model(model.preprocess(images))
     assert loss == pytest.approx(10 * nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)

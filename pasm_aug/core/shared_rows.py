@@ -1,0 +1,31 @@
+"""Tables with a row for each sample, of which every process of a training fills in the samples that it meets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def share_rows(tables: Iterable[Tensor], touched: Tensor) -> None:
+    """Take over from the other processes the rows that they have written since the last time.
+
+    Where two have met the same sample, the higher rank's row stands everywhere. A single process shares nothing.
+
+    Args:
+        tables: each (N, …), on one device, of at most 32 bits a value; changed in place.
+        touched: (N,) bool: the rows that this process has written; all false afterwards.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    rank = dist.get_rank()
+    owner = torch.where(touched, rank, -1)
+    dist.all_reduce(owner, dist.ReduceOp.MAX)
+    for table in tables:
+        mine = (owner == rank).view(-1, *[1] * (table.ndim - 1))
+        known = torch.where(mine, table, 0).float()  # exact for all that such a table holds
+        dist.all_reduce(known)
+        table.copy_(torch.where((owner >= 0).view_as(mine), known.to(table.dtype), table))
+    touched.zero_()
