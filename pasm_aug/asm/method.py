@@ -84,7 +84,7 @@ class ASM:
         begun = warm_up if options.ramp_from == "warm-up" else 0
         self.lam = ramp(epoch + 1 - begun, self.plan.epochs - begun, beta=options.ramp_beta, peak=options.ramp_peak)
         if epoch >= max(1, warm_up) and epoch not in self.record.epochs:  # a resumed epoch keeps its partition
-            self.record.add(epoch, self._sorted(), self.labels)
+            self.record.add(epoch, self._sorted(), self.labels, getattr(self.plan.dataset, "flipped", None))
         self._tell()
         shares = np.bincount(self.record.subset, minlength=3) / len(self.labels)
         return dict(zip(("clean_share", "ambiguous_share", "noise_share"), shares.tolist(), strict=True)) | {

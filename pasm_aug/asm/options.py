@@ -50,7 +50,7 @@ class AsmOptions:
         0.2,
         "up to this share of its class's confidence a label is noise (the paper: 0.2)",
         group="asm",
-        flag="asm-low",
+        keyword="asm_low",
         parse=ratio,
         metavar="T",
     )
@@ -58,7 +58,7 @@ class AsmOptions:
         0.8,
         "from this share on it is clean (the paper: 0.8)",
         group="asm",
-        flag="asm-high",
+        keyword="asm_high",
         parse=ratio,
         metavar="T",
     )
@@ -67,48 +67,48 @@ class AsmOptions:
         "a class's confidence: its labels' mean probability; the same ÷ the largest; the mean over all images ÷ the "
         "largest; or 1 for all, fixed",
         group="asm",
-        flag="asm-rule",
+        keyword="asm_rule",
         choices=RULES,
     )
-    combine: str = option("mean")
+    combine: str = option("mean", keyword="asm_combine")
     probabilities: str = option(
         "training",
         "what sorts the labels. training: what the networks said as they were trained, for free; evaluation: a pass "
         "of its own over the images before each epoch",
         group="asm",
-        flag="asm-probabilities",
+        keyword="asm_probabilities",
         choices=PROBABILITIES,
     )
-    memory: float = option(0.0)
+    memory: float = option(0.0, keyword="asm_memory")
     warm_up: float = option(
         0.1,
         "share of the epochs before labels are sorted (MAN: 10 of 100)",
         group="asm",
-        flag="asm-warm-up",
+        keyword="asm_warm_up",
         parse=ratio,
         metavar="R",
     )
     omega: float = option(
-        0.6, "weight of the ambiguous", group="asm", flag="asm-omega", parse=at_least(0, float), metavar="W"
+        0.6, "weight of the ambiguous", group="asm", keyword="asm_omega", parse=at_least(0, float), metavar="W"
     )
     gamma: float = option(
-        1.0, "weight of the noise", group="asm", flag="asm-gamma", parse=at_least(0, float), metavar="W"
+        1.0, "weight of the noise", group="asm", keyword="asm_gamma", parse=at_least(0, float), metavar="W"
     )
-    ramp_beta: float = option(0.65)
-    ramp_peak: float = option(0.9)
-    ramp_from: str = option("start")
-    detach: bool = option(True)
-    reduction: str = option("batch")
-    distil: float = option(0.1)
+    ramp_beta: float = option(0.65, keyword="asm_ramp_beta")
+    ramp_peak: float = option(0.9, keyword="asm_ramp_peak")
+    ramp_from: str = option("start", keyword="asm_ramp_from")
+    detach: bool = option(True, keyword="asm_detach")
+    reduction: str = option("batch", keyword="asm_reduction")
+    distil: float = option(0.1, keyword="asm_distil")
     erase: str = option(
         "clean",
         "with --method pasm+asm, whose images are erased: those with a clean label; with a wrong one; all; or suspect: "
         "all but the clean, and their label loses as much weight as is erased",
         group="asm",
-        flag="asm-erase",
+        keyword="asm_erase",
         choices=ERASE,
     )
-    strong: Callable[[Any], Any] | None = option(None)
+    strong: Callable[[Any], Any] | None = option(None, keyword="asm_strong")
 
     def __post_init__(self) -> None:
         for name, known in (

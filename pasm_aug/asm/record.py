@@ -30,6 +30,8 @@ class AsmRecord:
         noise_counts: (N,) int32: how many epochs called the sample noise.
         epochs: (E,) int32, numbered from 0.
         sizes: (E, K, 3) int32: samples of each label that were clean, ambiguous, noise.
+        wrong: (E, K, 3) int32: how many of these are known to be wrong, for measurement alone; (0, K, 3) where nobody
+            knows.
         thresholds: (E, K, 2) float64: noise and clean.
         moved: (E, 3, 3) int32: samples by the subset that they were in, and came to.
         about: what else the file says: the data's digest, the classes, the options.
@@ -40,6 +42,7 @@ class AsmRecord:
     noise_counts: np.ndarray
     epochs: np.ndarray
     sizes: np.ndarray
+    wrong: np.ndarray
     thresholds: np.ndarray
     moved: np.ndarray
     about: dict[str, Any] = field(default_factory=dict)
@@ -47,7 +50,8 @@ class AsmRecord:
     @classmethod
     def empty(cls, samples: int, classes: int) -> AsmRecord:
         """Of no epoch: every label is clean."""
-        per_epoch = np.zeros((0, classes, 3), np.int32), np.zeros((0, classes, 2)), np.zeros((0, 3, 3), np.int32)
+        counts = np.zeros((0, classes, 3), np.int32)
+        per_epoch = counts, counts, np.zeros((0, classes, 2)), np.zeros((0, 3, 3), np.int32)
         return cls(
             np.zeros(samples, np.uint8),
             np.full(samples, np.nan, np.float32),
@@ -56,12 +60,19 @@ class AsmRecord:
             *per_epoch,
         )
 
-    def add(self, epoch: int, found: Partition, labels: np.ndarray) -> None:
-        """Write down the partition of an epoch, which becomes the last one."""
+    def add(self, epoch: int, found: Partition, labels: np.ndarray, flipped: np.ndarray | None = None) -> None:
+        """Write down the partition of an epoch, which becomes the last one.
+
+        Args:
+            labels: (N,) as given. flipped: (N,) bool, which of them are known to be wrong.
+        """
         moved = np.zeros((len(SUBSETS), len(SUBSETS)), np.int32)
         np.add.at(moved, (self.subset, found.subset), 1)
         self.epochs = np.append(self.epochs, np.int32(epoch))
         self.sizes = np.concatenate([self.sizes, found.sizes(labels)[None].astype(np.int32)])
+        if flipped is not None:
+            wrong = found.sizes(labels, flipped)[None].astype(np.int32)
+            self.wrong = np.concatenate([self.wrong, wrong])
         self.thresholds = np.concatenate([self.thresholds, found.thresholds[None]])
         self.moved = np.concatenate([self.moved, moved[None]])
         self.noise_counts = self.noise_counts + (found.subset == NOISE)

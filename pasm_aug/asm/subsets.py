@@ -42,10 +42,10 @@ class Partition:
         """(N,) bool: the label is probably wrong."""
         return self.subset == NOISE
 
-    def sizes(self, labels: np.ndarray) -> np.ndarray:
-        """(K, 3) int64: samples of each label in each subset."""
+    def sizes(self, labels: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+        """(K, 3) int64: samples of each label in each subset; of those where ``among`` (N,) bool holds, if given."""
         counts = np.zeros((len(self.thresholds), len(SUBSETS)), dtype=np.int64)
-        np.add.at(counts, (labels, self.subset), 1)
+        np.add.at(counts, (labels, self.subset), 1 if among is None else among)
         return counts
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -46,7 +46,7 @@ from pasm_aug.data.base import Split
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.registry import open_dataset
 from pasm_aug.models import load_model
-from pasm_aug.rounds.arms import AUGMENTS, mines
+from pasm_aug.rounds.arms import AUGMENTS, ONE_ROUND, mines
 from pasm_aug.rounds.stopping import MAX_ROUNDS
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.training.evaluation import evaluate
@@ -114,7 +114,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
     seconds = seconds_of_run(args, names, pace, amount)
     number = sure_rounds(args)
     _tell(seconds, f" with {number} round{'s' * (number != 1)}")
-    if args.rounds is None and number < MAX_ROUNDS and names[0] != "online":
+    if args.rounds is None and number < MAX_ROUNDS and names[0] not in ONE_ROUND:
         further = sum(seconds_of_round(args, names, pace, amount, number + 1).values())
         say(f"Each further round takes about {rough_duration(further)}; at most {MAX_ROUNDS} rounds are run.")
     teacher_steps = f"{args.teacher_epochs * amount.steps:,} of the first teacher, " if not args.teacher else ""

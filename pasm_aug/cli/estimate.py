@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pasm_aug.rounds.arms import AUGMENTS, mines
+from pasm_aug.rounds.arms import AUGMENTS, ONE_ROUND, mines
 from pasm_aug.rounds.stopping import MAX_ROUNDS
 
 
@@ -63,7 +63,7 @@ def sure_rounds(args: argparse.Namespace) -> int:
     """How many rounds a run has at the least."""
     if args.rounds is not None:
         return args.rounds
-    return 1 if args.augment == "online" else min(args.patience, MAX_ROUNDS)
+    return 1 if args.augment in ONE_ROUND else min(args.patience, MAX_ROUNDS)
 
 
 def seconds_of_run(args: argparse.Namespace, names: Sequence[str], pace: Pace, amount: Amount) -> dict[str, float]:
@@ -76,6 +76,8 @@ def seconds_of_run(args: argparse.Namespace, names: Sequence[str], pace: Pace, a
     seconds = {"imports": pace.imports, "reading the images": pace.opening + pace.read * sum(splits)}
     if "teacher" in pace.step:
         seconds["first teacher: train"] = pace.training(args.teacher_epochs, "teacher", amount)
+        if "plain" in names and args.method != "pasm":  # it has a first teacher of its own
+            seconds["plain training, first teacher: train"] = pace.training(args.teacher_epochs, "plain", amount)
     scoring = pace.scoring(*amount.scored)
     for number in range(1, sure_rounds(args) + 1):
         of_round = seconds_of_round(args, names, pace, amount, number)

@@ -24,7 +24,7 @@ from pasm_aug.cli.opening import (
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
 from pasm_aug.cli.options.noise import settle_noise
-from pasm_aug.cli.options.training import check_training, settle_square
+from pasm_aug.cli.options.training import check_training, method_of, settle_method, settle_square
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_json
@@ -35,6 +35,7 @@ from pasm_aug.models import save_model
 from pasm_aug.rounds.arms import MINED, arm_positions, default_geometry, hit_rate, make_erase
 from pasm_aug.rounds.erasing import Erasing
 from pasm_aug.rounds.folder import read_round, write_round
+from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.training import evaluation
 from pasm_aug.training import trainer as training
@@ -98,6 +99,7 @@ def check_train(args: argparse.Namespace) -> None:
     """
     check_training(args)
     settle_noise(args)
+    settle_method(args)
     args.image_size = default_image_size(args)
     settle_square(args)
     if args.augment in MINED and args.positions is None:
@@ -108,6 +110,7 @@ def check_train(args: argparse.Namespace) -> None:
 
 def fit(args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module | None, out: Path) -> TrainResult:
     """What ``train`` does once its data are open; all files go into ``out``, or the training there goes on."""
+    method = replaced(RoundOptions(), **keywords_of(args, RoundOptions) | method_of(args)).training_method
     mined = PositionCache.open(args.positions) if args.augment in MINED else None
     if mined is not None and not hit_rate(mined, train_split):
         raise UserError(
@@ -129,6 +132,7 @@ def fit(args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module
         augment=PairedView(erase, default_geometry()),
         teacher=teacher,
         loss=functools.partial(distillation_loss, **vars(weights) | {"class_weights": balanced}),
+        method=method,
         options=replaced(TrainingOptions(), **keywords_of(args, TrainingOptions)),
         seed=args.seed,
         workers=args.workers,

@@ -18,7 +18,7 @@ from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
 from pasm_aug.cli.options.groups import SEARCH_BUDGET
 from pasm_aug.cli.options.noise import settle_noise
-from pasm_aug.cli.options.training import check_training, settle_square
+from pasm_aug.cli.options.training import BASELINES, check_training, method_of, settle_method, settle_square
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.core.checksums import resealed
 from pasm_aug.core.files import write_json
@@ -89,6 +89,9 @@ def check_run(args: argparse.Namespace) -> list[str]:
     """
     check_training(args)
     settle_noise(args)
+    settle_method(args)
+    if args.baselines is None:
+        args.baselines = BASELINES[args.method]
     args.image_size = default_image_size(args)
     args.out = args.out or Path("runs") / args.data
     names = [args.augment, *(arm for arm in args.baselines.split(",") if arm and arm != args.augment)]
@@ -117,15 +120,19 @@ def round_options(args: argparse.Namespace, dataset: Any) -> RoundOptions:
         seed=args.seed,
         device=args.device,
     )
-    given = keywords_of(args, rounds_options.RoundOptions) | {
-        "info": about(args, dataset),
-        "teacher": open_model(args.teacher, dataset.classes, "--teacher") if args.teacher else None,
-        "miner": open_model(args.miner, dataset.classes, "--miner") if args.miner else None,
-        "teacher_training": {"epochs": args.teacher_epochs, "lr": args.teacher_lr},
-        "geometry": default_geometry(),
-        "search": search,
-        "progress": not args.quiet,
-    }
+    given = (
+        keywords_of(args, rounds_options.RoundOptions)
+        | {
+            "info": about(args, dataset),
+            "teacher": open_model(args.teacher, dataset.classes, "--teacher") if args.teacher else None,
+            "miner": open_model(args.miner, dataset.classes, "--miner") if args.miner else None,
+            "teacher_training": {"epochs": args.teacher_epochs, "lr": args.teacher_lr},
+            "geometry": default_geometry(),
+            "search": search,
+            "progress": not args.quiet,
+        }
+        | method_of(args)
+    )
     return replaced(rounds_options.RoundOptions(), **given)
 
 
@@ -143,7 +150,10 @@ def run_arms(
         first.append(result)
         yield names[0], result
     for arm in names[1:]:
-        forked = replaced(options, augment=arm, teacher=first[0], rounds=first[-1].round, teacher_training=None)
+        forks: dict[str, Any] = {"teacher": first[0], "teacher_training": None}
+        if arm == "plain" and options.method == "asm":
+            forks = {"method": "pasm"} | ({} if options.teacher else {"teacher": None})  # one that believed all labels
+        forked = replaced(options, augment=arm, rounds=first[-1].round, **forks)
         for result in iter_rounds(model, splits, out=out / "baselines" / arm, options=forked):
             yield arm, result
 

@@ -74,7 +74,7 @@ def also_in_training(args: argparse.Namespace) -> np.ndarray:
 
 def default_image_size(args: argparse.Namespace) -> int:
     """The side of the images: as given, else 48 for the small network and the paper's 224 for others."""
-    return args.image_size or (48 if args.model == "small" else 224)
+    return args.image_size or (48 if args.model.removeprefix("pair:") == "small" else 224)
 
 
 def model_factory(args: argparse.Namespace, num_classes: int) -> Callable[[], nn.Module]:

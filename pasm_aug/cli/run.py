@@ -7,7 +7,7 @@ import argparse
 from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import PAPER, add_data, add_model, add_search
 from pasm_aug.cli.options.noise import add_noise
-from pasm_aug.cli.options.training import add_erasing, add_start, add_training
+from pasm_aug.cli.options.training import BASELINES, add_erasing, add_method, add_start, add_training
 from pasm_aug.core.parsers import at_least, path
 from pasm_aug.rounds import options
 
@@ -36,6 +36,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "; with --augment online: squares tried exactly for each image in each step, a whole number (default: 4)",
     )
     add_erasing(parser)
+    add_method(parser)
     add_training(parser)
 
 
@@ -55,8 +56,11 @@ def _add_rounds(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--baselines",
         metavar="ARMS",
-        default="none,random,random-matched",
-        help="arms to compare with, same epochs, comma-separated; an empty string for none of them",
+        help="arms to compare with, same epochs, comma-separated; an empty string for none of them (default: "
+        + "; with ".join(
+            ("" if method == "pasm" else f"--method {method} ") + arms for method, arms in BASELINES.items()
+        )
+        + ")",
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from pasm_aug.cli.options.groups import add_data, add_model
 from pasm_aug.cli.options.noise import add_noise
-from pasm_aug.cli.options.training import add_erasing, add_start, add_training
+from pasm_aug.cli.options.training import add_erasing, add_method, add_start, add_training
 from pasm_aug.core.parsers import at_least, path
 from pasm_aug.rounds.arms import MINED
 
@@ -34,6 +34,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         help="squares that --augment online tries exactly for each image in each step (default: 4)",
     )
     add_erasing(parser)
+    add_method(parser)
     add_training(parser)
     parser.set_defaults(augment="none", epochs=40, lr=0.05)
 

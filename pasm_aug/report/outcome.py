@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pasm_aug.report.difference import Difference, difference, half_width
-from pasm_aug.rounds.arms import AUGMENTS
+from pasm_aug.rounds.arms import AUGMENTS, BARE
 from pasm_aug.rounds.results import RoundResult, best_round
 from pasm_aug.training.evaluation import Metrics
 
@@ -46,12 +46,14 @@ def table_rows(arms: Arms) -> list[tuple[str, ...]]:
     for arm, results in arms.items():
         chosen = best_round(results)
         for r in results:
-            if r.round == 0 and arm != next(iter(arms)):
-                continue  # all arms fork from the one first teacher
+            first = next(iter(arms.values()))[0]
+            if r.round == 0 and arm != next(iter(arms)) and r.folder == first.folder:
+                continue  # most arms fork from the one first teacher
             name = "first teacher" if r.round == 0 else AUGMENTS.get(arm, arm)
+            name += ", of plain training" if r.round == 0 and r.folder != first.folder else ""
             note = "◀ picked by validation" if r is chosen and len(results) > 1 else ""
             hidden = r.occluded and f"{100 * r.occluded['mean']:.1f} / {100 * r.occluded['worst']:.1f}"
-            erased = f"{r.erased_share:.1%}" if r.round and arm != "none" else "–"
+            erased = f"{r.erased_share:.1%}" if r.round and arm not in BARE else "–"
             scores = (percent(getattr(r, split)) for split in ("train", "val", "test"))
             rows.append((name, str(r.round), *scores, hidden or "–", erased, note))
     return rows

@@ -62,7 +62,9 @@ def read_run(folder: Path) -> Run:
     config = read_json(folder / "config.json")
     arms = {config["augment"]: _read_rounds(folder)}
     for base in sorted((folder / "baselines").glob("*")):
-        arms[base.name] = [*arms[config["augment"]][:1], *_read_rounds(base)]
+        own = _read_rounds(base)
+        shared = arms[config["augment"]][:1] if not own or own[0].round else []  # the arm plain has its own
+        arms[base.name] = [*shared, *own]
     if any(r.test is None for results in arms.values() for r in results) or not arms[config["augment"]]:
         raise UserError(f"{folder} holds no finished run: go on with the command that began it")
     return Run(folder, arms, config)

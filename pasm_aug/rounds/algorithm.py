@@ -19,7 +19,9 @@ from pasm_aug.core.files import write_json
 from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core.options import replaced, takes
 from pasm_aug.core.processes import process_state
-from pasm_aug.rounds.options import RoundKeywords, RoundOptions
+from pasm_aug.rounds.arms import ONE_ROUND
+from pasm_aug.rounds.keywords import RoundKeywords
+from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult, best_round, write_rounds
 from pasm_aug.rounds.resume import check_folder, check_options
 from pasm_aug.rounds.stages import Stages
@@ -78,8 +80,8 @@ def _rounds(
     model: Callable[[], nn.Module], datasets: Mapping[str, Dataset], out: Path, options: RoundOptions
 ) -> Iterator[RoundResult]:
     main, rule = process_state(options.training.device).is_main_process, options.stopping
-    if options.augment == "online" and rule.rounds is None:
-        rule = replaced(rule, rounds=1)  # it mines in every step: no teacher has to be replaced for new points
+    if options.augment in ONE_ROUND and rule.rounds is None:
+        rule = replaced(rule, rounds=1)
     stages = Stages(model, {name: datasets[name] for name in ("train", "val", "test")}, out, options)
     if main:
         check_folder(out)

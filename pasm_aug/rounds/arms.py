@@ -25,7 +25,11 @@ AUGMENTS = {
     "shuffled-class": "PASM's square at the point of another image of the class",
     "cam-peak": "PASM's square at the peak of the class activation map",
     "cam-region": "the class activation map's region (Wei et al. 2017)",
+    "asm": "ASM: wrong labels sorted out, nothing erased",
+    "plain": "plain training: all labels believed, nothing erased",
 }
+BARE = ("none", "asm", "plain")  # the arms that erase nothing
+ONE_ROUND = ("online", "asm", "plain")  # they need no teacher to be replaced for new points: one round unless asked
 QUERIES = 4  # squares that the arm online tries exactly in each step
 _SQUARES: dict[bool, dict[str, Any]] = {  # whether the arm online leads: what it erases, and those compared with it
     False: {"size": 31 / 224, "value": "point"},
@@ -127,7 +131,7 @@ def make_erase(
     ``"point"`` erases a square at the mined point; ``"random-matched"``, ``"shuffled"``, ``"shuffled-class"`` and
     ``"cam-peak"`` the same square with the same fill elsewhere; ``"online"`` is to be called in the training step;
     ``"cam-region"`` the region of high activation; ``"random"`` is torchvision's ``RandomErasing`` with its published
-    settings; ``"none"`` erases nothing.
+    settings; those in :data:`BARE` erase nothing.
 
     Args:
         positions: of :func:`arm_positions`; ``None``: an arm that needs them places PASM's square at random.
@@ -140,7 +144,7 @@ def make_erase(
     from pasm_aug.transforms.erase import PointAdversarialErase
 
     check_arm(augment)
-    if augment == "none":
+    if augment in BARE:
         return None
     if augment == "random":
         return CountedRandomErasing()

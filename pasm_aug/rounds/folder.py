@@ -9,6 +9,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import nn
 
+from pasm_aug.asm.method import ASM
 from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_atomic
@@ -20,6 +21,7 @@ from pasm_aug.training.checkpoint import remove_checkpoint
 from pasm_aug.training.result import TrainResult
 
 ERASED = "erased.safetensors"  # a few images as the arm online erased them
+PARTITION = "partition.safetensors"  # what ASM made of the labels
 
 
 def write_round(result: RoundResult, trained: TrainResult, info: Mapping[str, Any]) -> RoundResult:
@@ -34,6 +36,8 @@ def write_round(result: RoundResult, trained: TrainResult, info: Mapping[str, An
         save_model(folder, trained.model, {**info, "epoch": trained.epoch})
         if shown := trained.gallery and trained.gallery.state_dict():
             write_atomic(folder / ERASED, save(shown))
+        if isinstance(trained.method, ASM):
+            trained.method.record.save(folder / PARTITION)
     return rewrite_round(result)
 
 

@@ -6,28 +6,31 @@ folder stores their :meth:`~RoundOptions.identity`, resuming compares it and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from pasm_aug.asm.options import AsmOptions
 from pasm_aug.core import options
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.options import option, part
 from pasm_aug.core.parsers import at_least, ratio
-from pasm_aug.rounds.arms import AUGMENTS, make_erase, square_of
+from pasm_aug.rounds.arms import AUGMENTS, BARE, make_erase, square_of
 from pasm_aug.rounds.erasing import Erasing
 from pasm_aug.rounds.stopping import StopRule
-from pasm_aug.training.options import CommonKeywords, LossOptions, TrainingOptions
+from pasm_aug.training.options import LossOptions, TrainingOptions
 
 if TYPE_CHECKING:  # --help reads the options without loading torch
     from torch import nn
 
+    from pasm_aug.asm.method import ASM
     from pasm_aug.rounds.results import RoundResult
     from pasm_aug.search.options import Mode
     from pasm_aug.search.point_search import PointSearch
 
 STUDENTS = ("refine", "scratch")
+METHODS = ("pasm", "asm")
 
 
 def network_digest(network: RoundResult | nn.Module | str | Path | None) -> str | None:
@@ -53,6 +56,11 @@ class RoundOptions:
 
     Args:
         augment (str): one of :data:`~pasm_aug.rounds.arms.AUGMENTS`; those in :data:`~pasm_aug.rounds.arms.MINED` mine.
+        method (str): how networks are trained: ``"pasm"``, by Eq. 4; ``"asm"``, by Adaptive Sample Mining, for labels
+            that cannot be trusted: the network is a :class:`~pasm_aug.core.pair.Pair`, and only images with a label
+            that is believed are erased.
+        asm (AsmOptions): keywords those of :class:`~pasm_aug.asm.options.AsmOptions`, each after ``asm_``; its
+            ``distil`` is ``beta``.
         erasing (Erasing): keywords ``p``, ``size``, ``value``, ``queries``, ``hardness``.
         matched_to (str): the arm that ``"random-matched"`` is matched to, ``"point"`` or ``"online"``.
         stopping (StopRule): when to stop, keywords ``rounds``, ``patience``, ``margin``; by default after the first
@@ -88,6 +96,8 @@ class RoundOptions:
         group="erasing",
         choices=tuple(AUGMENTS),
     )
+    method: str = option("pasm")
+    asm: AsmOptions = part(AsmOptions)
     erasing: Erasing = part(Erasing)
     matched_to: str = option("point")
     stopping: StopRule = part(StopRule, recorded=False)
@@ -140,6 +150,14 @@ class RoundOptions:
     def __post_init__(self) -> None:
         if self.student not in STUDENTS:
             raise UserError(f"student must be 'refine' or 'scratch', got {self.student!r}")
+        if self.method not in METHODS:
+            raise UserError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        if self.augment in ("asm", "plain") and self.method != {"asm": "asm", "plain": "pasm"}[self.augment]:
+            raise UserError(f"method must be that of augment={self.augment!r}, got {self.method!r}")
+        if self.method == "asm" and (self.loss.label_smoothing or self.loss.class_weights):
+            raise UserError(
+                "label_smoothing and class_weights must be left alone with method='asm', whose loss has none"
+            )
         if self.keep_points < 1:
             raise UserError(f"keep_points must be at least 1, got {self.keep_points}")
         if not 0 <= self.refresh <= 1:
@@ -166,6 +184,15 @@ class RoundOptions:
         return options.replaced(self.training, **(self.teacher_training or {}))
 
     @property
+    def training_method(self) -> ASM | None:
+        """How a network is trained, where it is not by Eq. 4; a new one for each training."""
+        if self.method == "pasm":
+            return None
+        from pasm_aug.asm.method import ASM
+
+        return ASM(options=options.replaced(self.asm, distil=self.loss.beta))
+
+    @property
     def point_search(self) -> PointSearch:
         """The search with all its options."""
         from pasm_aug.search.point_search import PointSearch
@@ -175,39 +202,8 @@ class RoundOptions:
     def identity(self) -> dict[str, Any]:
         """What the rounds depend on, ready for JSON; how many there are is none of it: more may follow."""
         about = options.identity(self) | {"search": self.point_search.settings()}
-        used: tuple[str, ...] = () if self.augment in ("none", "random") else ("p", "size", "value")
+        if self.method != "asm":
+            del about["asm"]
+        used: tuple[str, ...] = () if self.augment in ("random", *BARE) else ("p", "size", "value")
         used += ("queries", "hardness") if self.augment == "online" else ()
         return about | {"erasing": {name: value for name, value in self.square().items() if name in used}}
-
-
-class RoundKeywords(CommonKeywords, total=False):
-    """:class:`RoundOptions` and its parts as flat keywords, for editors and type checkers."""
-
-    augment: str
-    p: float
-    size: float | int | None
-    value: str | float | Sequence[float] | None
-    queries: int
-    hardness: str | float
-    matched_to: str
-    rounds: int | None
-    patience: int
-    margin: float
-    keep_points: int
-    refresh: float
-    teacher: RoundResult | nn.Module | str | Path | None
-    miner: nn.Module | None
-    search: Mode | PointSearch
-    student: str
-    alpha: float
-    beta: float
-    label_smoothing: float
-    class_weights: str | None
-    early_stop: int | None
-    teacher_training: Mapping[str, Any] | None
-    geometry: nn.Module | None
-    seed: int
-    info: Mapping[str, Any] | None
-    tensorboard: bool
-    workers: int
-    progress: bool

@@ -205,6 +205,7 @@ class Stages:
             checkpoint=folder / "training.safetensors",
             metrics=folder / "metrics.csv",
             tensorboard=folder / "tensorboard" if self.options.tensorboard else None,
+            method=self.options.training_method,
             **options,
         )
 

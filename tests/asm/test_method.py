@@ -77,8 +77,7 @@ def dying(step, **options):
 
 
 def test_it_finds_wrong_labels_and_unlike_plain_training_does_not_learn_them():
-    data, test = Noisy(300), Shapes(150, seed=9)
-    options = QUICK | {"epochs": 30, "augment": PairedView(None, v2.RandomHorizontalFlip())}
+    data, test, options = Noisy(300, seed=1), Shapes(150, seed=9), QUICK | {"epochs": 40}
     plain, mined = pair(), pair()
     train(plain, data, **options)
     method = train(mined, data, method=ASM(), **options).method
@@ -90,7 +89,7 @@ def test_it_finds_wrong_labels_and_unlike_plain_training_does_not_learn_them():
         float((logits_of(model, test, device="cpu").argmax(1).numpy() == test.labels).mean())
         for model in (plain, mined)
     ]
-    assert right[1] > right[0]
+    assert right[1] > right[0] + 0.05
 
 
 def test_a_warm_up_is_the_mean_of_two_cross_entropies():
@@ -214,7 +213,7 @@ def test_images_are_erased_where_the_option_says(erase, erased, online):
     if online:  # its squares lie within the image
         assert row["erased_share"] == pytest.approx(last / (80 * 400), abs=1e-6)
     else:
-        assert 0 < row["erased_share"] <= last / (80 * 400)
+        assert 0 < row["erased_share"] <= last / (80 * 400) + 1e-6
 
 
 def test_the_loss_of_a_step_is_the_tri_loss_of_its_batch():

@@ -9,6 +9,8 @@ from pasm_aug.asm.record import AsmRecord
 from pasm_aug.asm.subsets import partition
 from tests.asm.test_class_thresholds import made
 
+FLIPPED = np.arange(40) % 5 == 0
+
 
 def record(epochs=3):
     kept = AsmRecord.empty(40, 4)
@@ -18,7 +20,7 @@ def record(epochs=3):
     for epoch in range(1, epochs + 1):
         probs, _ = made(epoch)
         parts.append(partition(probs, labels, thresholds(probs, labels, low=0.5, high=1)))
-        kept.add(epoch, parts[-1], labels)
+        kept.add(epoch, parts[-1], labels, FLIPPED)
     return kept, parts, labels
 
 
@@ -28,6 +30,10 @@ def test_it_tells_what_each_epoch_did():
     np.testing.assert_array_equal(kept.subset, parts[-1].subset)
     np.testing.assert_array_equal(kept.noise_counts, sum(part.noise.astype(int) for part in parts))
     np.testing.assert_array_equal(kept.sizes, [part.sizes(labels) for part in parts])
+    for epoch, part in enumerate(parts):
+        for k in range(4):
+            for s in range(3):
+                assert kept.wrong[epoch, k, s] == np.sum((labels == k) & (part.subset == s) & FLIPPED)
     for epoch in (1, 2):
         for a in range(3):
             for b in range(3):

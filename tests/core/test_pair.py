@@ -5,6 +5,7 @@ import torch
 
 from pasm_aug.core.pair import Pair
 from pasm_aug.models import build_model, load_model, save_model
+from pasm_aug.search.incremental.graph import trace
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.training.evaluation import logits_of
 from tests.shapes import Shapes, own_net
@@ -30,6 +31,15 @@ def test_it_is_one_network_to_all_that_take_one(tmp_path):
     assert (found.p_point[:, 0] <= found.p_clean).all()
 
 
+def test_a_search_follows_both_networks_by_windows():
+    pair = build_model("pair:small", 3)
+    example = pair.preprocess(torch.from_numpy(Shapes(1).images)[:, None])
+    pair.eval()(example)
+    graph = trace(pair, example).graph
+    with torch.no_grad():
+        torch.testing.assert_close(graph(example), pair(example))
+
+
 def test_both_start_from_the_weights_of_one(tmp_path):
     save_model(tmp_path, build_model("small", 3, seed=9), {"architecture": "small", "classes": ["x", "y", "z"]})
     pair = build_model("pair:small", 3, weights=str(tmp_path))
@@ -42,5 +52,5 @@ def test_what_is_no_pair_is_refused():
         Pair(net, net)
     with pytest.raises(ValueError, match="a and b of a Pair must have the same preprocess"):
         Pair(build_model("small", 3), own_net())
-    with pytest.raises(ValueError, match="model must be 'small', .*'pair:'"):
+    with pytest.raises(ValueError, match=r"model must be 'small', .*'pair:'"):
         build_model("pair:tiny", 3)

@@ -8,7 +8,8 @@ import pytest
 from pasm_aug.cli.entry import build_parser, main
 from pasm_aug.core.options import leaves, option
 from pasm_aug.rounds import options
-from pasm_aug.rounds.options import RoundKeywords, RoundOptions
+from pasm_aug.rounds.keywords import RoundKeywords
+from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.training.options import TrainingKeywords, TrainingOptions
 
 QUICK = ["run", "--limit", "28", "--batch-size", "14", "--teacher-epochs", "1", "--epochs", "1", "--rounds", "0"]

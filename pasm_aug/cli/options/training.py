@@ -34,6 +34,41 @@ def add_erasing(parser: argparse.ArgumentParser) -> None:
     add_fields(group, options.RoundOptions, "erasing")
 
 
+BASELINES = {  # of `run`, by method
+    "pasm": "none,random,random-matched",
+    "asm": "plain",
+    "pasm+asm": "asm,random-matched,plain",
+}
+
+
+def add_method(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("labels that cannot be trusted (Adaptive Sample Mining, arXiv 2310.05618)")
+    group.add_argument(
+        "--method",
+        choices=tuple(BASELINES),
+        default="pasm",
+        help="pasm: believe all labels; asm: two networks sort them into clean, ambiguous and noise before every epoch "
+        "and learn from each kind in its own way, erasing nothing; pasm+asm: the same, and what --augment erases is "
+        "erased where the label is believed. The model becomes a pair of two",
+    )
+    add_fields(group, options.RoundOptions, "asm")
+
+
+def settle_method(args: argparse.Namespace) -> None:
+    """Fill in what follows from ``--method``: the arm ``asm`` erases nothing, and needs two networks."""
+    if args.method == "asm":
+        args.augment = "asm"
+    elif args.augment == "asm":
+        args.method = "asm"
+    if args.method != "pasm" and not args.model.startswith("pair:"):
+        args.model = f"pair:{args.model}"
+
+
+def method_of(args: argparse.Namespace) -> dict[str, str]:
+    """Keywords of :class:`~pasm_aug.rounds.options.RoundOptions` that say how networks are trained, and on what."""
+    return {"method": "pasm" if args.method == "pasm" else "asm", "augment": args.augment}
+
+
 def add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training (section IV-B; Eq. 4)")
     add_fields(group, options.RoundOptions, "training", first="training")
