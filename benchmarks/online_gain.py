@@ -121,9 +121,7 @@ def worst_case(model: nn.Module, data: Any) -> float:
     return found.squares[0].worst
 
 
-def cell(
-    arm: str, seed: int, beta: float, teacher: nn.Module, data: dict[str, Any], folder: Path
-) -> dict[str, Any]:
+def cell(arm: str, seed: int, beta: float, teacher: nn.Module, data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Train and score one arm."""
     started = time.perf_counter()
     student, erase = copied(teacher), erasing(arm, teacher, data["train"], folder / f"positions-{seed}.safetensors")
@@ -171,12 +169,21 @@ def run(args: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[s
             if time.monotonic() > until:
                 return
             teacher = teacher_of(args.work, number, data)
-            yield {"data": args.data, "teacher": number, **cell(arm, seed, args.beta, teacher, data, args.work), **about}
+            yield {
+                "data": args.data,
+                "teacher": number,
+                **cell(arm, seed, args.beta, teacher, data, args.work),
+                **about,
+            }
 
 
 def report(rows: list[dict[str, Any]]) -> str:
     """Means of the arms, and online-4 against the others on the same seeds."""
-    scores = [name for name in ("val", "val_worst", "test", "worst", "glasses", "mask", "hand") if all(name in row for row in rows)]
+    scores = [
+        name
+        for name in ("val", "val_worst", "test", "worst", "glasses", "mask", "hand")
+        if all(name in row for row in rows)
+    ]
     by_arm: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows:
         by_arm.setdefault(row["arm"], {})[row["seed"]] = row
@@ -191,18 +198,22 @@ def report(rows: list[dict[str, Any]]) -> str:
     ]
     columns = {"arm": "arm", "seeds": "seeds", **{name: f"{name}|.1f" for name in scores}}
     columns |= {"erased_share": "pixels erased, %|.1f", "seconds": "seconds|.0f"}
-    gains = []
+    return table(columns, means) + "\n\n" + gains(by_arm, "online-4", scores)
+
+
+def gains(by_arm: dict[str, dict[int, dict[str, Any]]], lead: str, scores: list[str]) -> str:
+    """A table of ``lead`` minus every other arm on the same seeds, in points with the interval of their mean."""
+    rows = []
     for arm, cells in by_arm.items():
-        both = sorted(cells.keys() & by_arm.get("online-4", {}).keys())
-        if arm != "online-4" and len(both) > 1:
-            row = {"arm": f"online-4 − {arm}", "seeds": len(both)}
+        both = sorted(cells.keys() & by_arm.get(lead, {}).keys())
+        if arm != lead and len(both) > 1:
+            row = {"arm": f"{lead} − {arm}", "seeds": str(len(both))}
             for name in scores:
-                apart = [100 * (by_arm["online-4"][seed][name] - cells[seed][name]) for seed in both]
+                apart = [100 * (by_arm[lead][seed][name] - cells[seed][name]) for seed in both]
                 half = student.ppf(0.975, len(both) - 1) * np.std(apart, ddof=1) / len(both) ** 0.5
                 row[name] = f"{np.mean(apart):+.2f} ± {half:.2f}"
-            gains.append(row)
-    titles = {"arm": "points", "seeds": "seeds", **{name: name for name in scores}}
-    return table(columns, means) + "\n\n" + table(titles, gains)
+            rows.append(row)
+    return table({"arm": "points", "seeds": "seeds", **{name: name for name in scores}}, rows)
 
 
 def main() -> None:

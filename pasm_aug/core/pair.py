@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.networks import take_logits
@@ -37,10 +35,5 @@ class Pair(nn.Module):
 
     def forward(self, x: Tensor, *, apart: bool = False) -> Tensor:
         """The mean (B, classes) of the logits, or with ``apart`` both, (2, B, classes)."""
-        both = torch.stack([_logits(self.a(x)), _logits(self.b(x))])
+        both = torch.stack([take_logits(self.a(x)), take_logits(self.b(x))])
         return both if apart else both.mean(0)
-
-
-def _logits(outputs: Any) -> Tensor:
-    """As :func:`take_logits`, which cannot look at what torch.fx traces."""
-    return cast("Tensor", outputs) if isinstance(outputs, fx.Proxy) else take_logits(outputs)

@@ -5,7 +5,6 @@ import torch
 
 from pasm_aug.core.pair import Pair
 from pasm_aug.models import build_model, load_model, save_model
-from pasm_aug.search.incremental.graph import trace
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.training.evaluation import logits_of
 from tests.shapes import Shapes, own_net
@@ -29,15 +28,6 @@ def test_it_is_one_network_to_all_that_take_one(tmp_path):
     images = torch.from_numpy(data.images)[:, None]
     found = PointSearch(budget=4, device="cpu").run(again, images[:4], torch.tensor([0, 1, 2, 0]))
     assert (found.p_point[:, 0] <= found.p_clean).all()
-
-
-def test_a_search_follows_both_networks_by_windows():
-    pair = build_model("pair:small", 3)
-    example = pair.preprocess(torch.from_numpy(Shapes(1).images)[:, None])
-    pair.eval()(example)
-    graph = trace(pair, example).graph
-    with torch.no_grad():
-        torch.testing.assert_close(graph(example), pair(example))
 
 
 def test_both_start_from_the_weights_of_one(tmp_path):

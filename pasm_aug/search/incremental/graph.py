@@ -8,7 +8,6 @@ it is.
 from __future__ import annotations
 
 import copy
-import inspect
 import operator
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -100,9 +99,7 @@ def trace(model: nn.Module, example: Tensor) -> Network:
         NotFollowedError: it cannot be traced, or does not begin with layers that work on windows.
     """
     try:
-        bare: nn.Module = _without_hooks(model, {})
-        if len(inspect.signature(bare.forward).parameters) > 1:
-            bare = _OneInput(bare)
+        bare = _without_hooks(model, {})
         graph = fx.Tracer().trace(bare)
         shapes = _Shapes(fx.GraphModule(bare, graph))
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -116,17 +113,6 @@ def trace(model: nn.Module, example: Tensor) -> Network:
     if not split_layers:
         raise NotFollowedError("it does not begin with layers that work on windows (convolutions, pooling, …)")
     return Network(folded, layers, source, split_layers, frontiers, int(counter.get_total_flops()))
-
-
-class _OneInput(nn.Module):
-    """A network whose forward has options, called without them: traced, each would be a value that nobody knows."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Any:
-        return self.network(x)
 
 
 def _without_hooks(module: nn.Module, done: dict[int, nn.Module]) -> nn.Module:

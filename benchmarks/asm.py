@@ -1,0 +1,194 @@
+"""What does Adaptive Sample Mining buy where labels are wrong? Arms of the same trainer at the same seconds.
+
+    python benchmarks/asm.py --data synthetic [--noise symmetric:0.3] [--minutes 60] [--seeds 5]
+    python benchmarks/asm.py --data fer2013 --root FER2013
+    python benchmarks/asm.py --data fer2013 --report
+
+Every cell (noise, seed, arm) is done once and appended to ``results/asm-DATA.jsonl``; run again, the campaign goes on
+where it stopped. All arms start from the same weights and see the same wrong labels; validation and test labels are as
+they are. One network trains as many epochs as take the seconds of ASM's two (:data:`EPOCHS`). Co-teaching and JoCoR are
+told the noise rate, the others are not. Intervals are of Student's t over the paired seeds, 95 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import machine, table, versions
+from noise_peers import CoTeaching, ErasingAttention, JoCoR
+from online_gain import gains
+from torchmetrics.functional.classification import binary_average_precision
+from torchvision.transforms import v2
+
+from pasm_aug import NoisyLabels, PairedView, build_model, evaluate, train
+from pasm_aug.asm.method import ASM
+from pasm_aug.data.fer2013 import FER2013
+from pasm_aug.data.in_memory import InMemory
+from pasm_aug.data.synthetic.dataset import SyntheticExpressions
+from pasm_aug.training.evaluation import logits_of
+from pasm_aug.transforms.baselines import CountedRandomErasing
+
+EPOCHS = {"synthetic": 24, "fer2013": 12}  # of two networks
+ONE = 2.7  # times as many of a single one; of EAC, which sees each image twice, half of that
+LR = 0.05
+ARMS = ("asm", "plain", "pair", "agree", "fixed", "co-teaching", "jocor", "eac")
+VARIANTS: dict[str, dict[str, Any]] = {  # of asm
+    "agree": {"combine": "agree"},  # MAN's rule
+    "fixed": {"rule": "fixed"},
+    "subset": {"reduction": "subset"},
+    "both-sides": {"detach": False},
+    "evaluation": {"probabilities": "evaluation"},
+    "memory": {"memory": 0.5},
+    "memory9": {"memory": 0.9},
+    "max": {"rule": "label-mean-max"},
+    "marginal": {"rule": "marginal-max"},
+    "both": {"combine": "both"},
+    "warm": {"warm_up": 0.3},
+}
+
+
+def splits(data: str, root: Path | None) -> dict[str, Any]:
+    """``train``, ``val`` and ``test``."""
+    if data == "fer2013":
+        found: dict[str, Any] = {name: FER2013(root, name) for name in ("val", "test")}
+        found["train"] = FER2013(root, "train").limited(8000)
+    else:
+        found = {name: SyntheticExpressions(name) for name in ("train", "val", "test")}
+    return {name: InMemory(split, name=name, progress=False) for name, split in found.items()}
+
+
+def method_of(arm: str, rate: float) -> Any:
+    """How an arm trains; ``None``: by cross-entropy."""
+    if arm == "asm" or arm in VARIANTS:
+        return ASM(**VARIANTS.get(arm, {}))
+    return {"co-teaching": CoTeaching(rate), "jocor": JoCoR(rate), "eac": ErasingAttention()}.get(arm)
+
+
+def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> dict[str, Any]:
+    """Train and score one arm."""
+    kind, rate = noise.split(":")
+    noisy = NoisyLabels(data["train"], float(rate), kind=kind, seed=seed)
+    method, single = method_of(arm, float(rate)), arm in ("plain", "eac")
+    model = build_model("small" if single else "pair:small", len(noisy.classes), seed=seed)
+    epochs = round(epochs * ONE / (2 if arm == "eac" else 1)) if single else epochs
+    erase = CountedRandomErasing() if arm == "eac" else None
+    view = PairedView(erase, v2.RandomHorizontalFlip())
+    trained = train(
+        model, noisy, augment=view, method=method, epochs=epochs, lr=LR, weight_decay=5e-4, seed=seed, progress=False
+    )
+    row: dict[str, Any] = {"noise": noise, "arm": arm, "seed": seed, "epochs": epochs, "lr": LR}
+    row |= {name: round(evaluate(model, data[name]).accuracy, 5) for name in ("val", "test")}
+    row["train_seconds"] = round(sum(epoch["seconds"] for epoch in trained.history), 1)
+    row |= found_noise(noisy, logits_of(model, noisy).softmax(1).numpy(), "end")
+    if isinstance(method, ASM):
+        found, right = method.partition, ~noisy.flipped
+        row |= {
+            "clean_share": round(float(found.clean.mean()), 4),
+            "clean_purity": round(float(right[found.clean].mean()), 4),
+            "noise_precision": round(float(noisy.flipped[found.noise].mean()), 4),
+            "noise_recall": round(float(found.noise[noisy.flipped].mean()), 4),
+            "ap_asm": precision_area(noisy.flipped, -found.p_label),
+        }
+    return row
+
+
+def found_noise(noisy: NoisyLabels, probs: np.ndarray, name: str) -> dict[str, float]:
+    """Areas under precision-recall of wrong labels, by what the network says of its training images in the end."""
+    from cleanlab.rank import get_label_quality_scores
+
+    own = probs[np.arange(len(probs)), noisy.labels]
+    scores = {"p": own}
+    for kind in ("self_confidence", "normalized_margin", "confidence_weighted_entropy"):
+        scores[f"cleanlab_{kind}"] = get_label_quality_scores(noisy.labels, probs, method=kind)
+    return {f"ap_{name}_{kind}": precision_area(noisy.flipped, -score) for kind, score in scores.items()}
+
+
+def precision_area(wrong: np.ndarray, suspicion: np.ndarray) -> float:
+    """Area under precision-recall."""
+    scores = torch.from_numpy(np.argsort(np.argsort(suspicion)) / len(suspicion))
+    return round(float(binary_average_precision(scores, torch.from_numpy(wrong).long())), 4)
+
+
+def run(args: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The cells that are not done, until the time is over."""
+    data, until = splits(args.data, args.root), time.monotonic() + 60 * args.minutes
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    about = {"commit": commit, "versions": versions(), "machine": machine()}
+    have = {(row["noise"], row["seed"], row["arm"]) for row in done}
+    for seed in range(args.seeds):
+        for arm in args.arms.split(","):
+            if (args.noise, seed, arm) in have:
+                continue
+            if time.monotonic() > until:
+                return
+            yield {"data": args.data, **cell(arm, args.noise, seed, data, EPOCHS[args.data]), **about}
+
+
+def report(rows: list[dict[str, Any]]) -> str:
+    """Means of the arms, and asm against the others on the same seeds."""
+    by_arm: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in rows:
+        by_arm.setdefault(row["arm"], {})[row["seed"]] = row
+
+    def mean(cells: dict[int, dict[str, Any]], name: str) -> float | None:
+        values = [row[name] for row in cells.values() if name in row]
+        return 100 * float(np.mean(values)) if values else None
+
+    names = ("val", "test", "clean_share", "clean_purity", "noise_precision", "noise_recall")
+    means = [
+        {"arm": arm, "seeds": len(cells), **{name: mean(cells, name) for name in names}}
+        | {"epochs": next(iter(cells.values()))["epochs"]}
+        | {"seconds": float(np.mean([row["train_seconds"] for row in cells.values()]))}
+        for arm, cells in by_arm.items()
+    ]
+    columns = {"arm": "arm", "seeds": "seeds", "epochs": "epochs", "seconds": "seconds|.0f"}
+    columns |= {name: f"{name.replace('_', ' ')}|.1f" for name in names}
+    areas = [
+        {
+            "arm": arm,
+            **{
+                name: (mean(cells, name) or 0) / 100 for name in sorted(next(iter(cells.values()))) if name[:3] == "ap_"
+            },
+        }
+        for arm, cells in by_arm.items()
+    ]
+    titles = {
+        name: name.replace("_", " ") + ("" if name == "arm" else "|.3f")
+        for name in {k: 0 for row in areas for k in row}
+    }
+    return "\n\n".join([table(columns, means), gains(by_arm, "asm", ["val", "test"]), table(titles, areas)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=tuple(EPOCHS), default="synthetic")
+    parser.add_argument("--root", type=Path, help="of FER2013")
+    parser.add_argument("--noise", default="symmetric:0.3", metavar="KIND:RATE")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--arms", default=",".join(ARMS), help=f"also {', '.join(VARIANTS)}: asm with other options")
+    parser.add_argument("--report", action="store_true", help="print the tables of what is done")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    out = args.out or Path(__file__).parent / "results" / f"asm-{args.data}.jsonl"
+    done = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    if not args.report:
+        for row in run(args, done):
+            done.append(row)
+            with open(out, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print({name: row[name] for name in ("seed", "arm", "val", "test", "train_seconds")}, flush=True)
+    print(report([row for row in done if row["noise"] == args.noise]))
+
+
+if __name__ == "__main__":
+    main()
