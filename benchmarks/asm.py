@@ -25,11 +25,11 @@ import torch
 from common import machine, table, versions
 from noise_peers import CoTeaching, ErasingAttention, JoCoR
 from online_gain import gains
-from torchmetrics.functional.classification import binary_average_precision
 from torchvision.transforms import v2
 
 from pasm_aug import NoisyLabels, PairedView, build_model, evaluate, train
 from pasm_aug.asm.method import ASM
+from pasm_aug.asm.suspects import average_precision
 from pasm_aug.data.fer2013 import FER2013
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
@@ -95,7 +95,7 @@ def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> 
             "clean_purity": round(float(right[found.clean].mean()), 4),
             "noise_precision": round(float(noisy.flipped[found.noise].mean()), 4),
             "noise_recall": round(float(found.noise[noisy.flipped].mean()), 4),
-            "ap_asm": precision_area(noisy.flipped, -found.p_label),
+            "ap_asm": round(average_precision(noisy.flipped, -found.p_label), 4),
         }
     return row
 
@@ -108,13 +108,7 @@ def found_noise(noisy: NoisyLabels, probs: np.ndarray, name: str) -> dict[str, f
     scores = {"p": own}
     for kind in ("self_confidence", "normalized_margin", "confidence_weighted_entropy"):
         scores[f"cleanlab_{kind}"] = get_label_quality_scores(noisy.labels, probs, method=kind)
-    return {f"ap_{name}_{kind}": precision_area(noisy.flipped, -score) for kind, score in scores.items()}
-
-
-def precision_area(wrong: np.ndarray, suspicion: np.ndarray) -> float:
-    """Area under precision-recall."""
-    scores = torch.from_numpy(np.argsort(np.argsort(suspicion)) / len(suspicion))
-    return round(float(binary_average_precision(scores, torch.from_numpy(wrong).long())), 4)
+    return {f"ap_{name}_{kind}": round(average_precision(noisy.flipped, -score), 4) for kind, score in scores.items()}
 
 
 def run(args: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

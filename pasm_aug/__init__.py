@@ -12,6 +12,8 @@ The way of a training image, and where to read on:
     next round  pasm_aug.rounds        the better of the two teaches
     report      pasm_aug.report        what came out, as a table and a page
 
+Where labels cannot be trusted, pasm_aug.asm trains instead: Adaptive Sample Mining (Zhang et al., arXiv 2310.05618).
+
 What all of them share is in pasm_aug.core, the commands are in pasm_aug.cli. Every public name is loaded when it is
 first used, so a loader worker that only transforms loads no more.
 """
@@ -25,10 +27,12 @@ from pasm_aug.core.lazy import lazy
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # the same names, for editors and type checkers
+    from pasm_aug.asm.method import ASM as ASM
     from pasm_aug.cache.format import CacheError as CacheError
     from pasm_aug.cache.position_cache import PositionCache as PositionCache
     from pasm_aug.core.image_content import content_key as content_key
     from pasm_aug.core.painting import erase_patch as erase_patch
+    from pasm_aug.core.pair import Pair as Pair
     from pasm_aug.data.affectnet import AffectNet as AffectNet
     from pasm_aug.data.align.aligner import FaceAligner as FaceAligner
     from pasm_aug.data.ckplus import CKPlus as CKPlus
@@ -78,6 +82,8 @@ else:
             "search.evolution": "DifferentialEvolution",
             "core.image_content": "content_key",
             "core.painting": "erase_patch",
+            "core.pair": "Pair",
+            "asm.method": "ASM",
             "training.losses": "distillation_loss",
             "training.trainer": "train",
             "training.evaluation": "evaluate",
