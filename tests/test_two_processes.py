@@ -11,7 +11,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from pasm_aug import PointSearch, PositionCache, mine_positions
+from pasm_aug import ASM, Pair, PointSearch, PositionCache, mine_positions
 from pasm_aug.search.online import OnlineAdversarialErase
 from pasm_aug.search.place_table import PlaceTable
 from pasm_aug.training.evaluation import evaluate
@@ -135,6 +135,52 @@ def test_two_processes_mine_in_the_step_like_one(tmp_path):
         assert all(torch.equal(a, b) for a, b in zip(found, tables, strict=True))
         assert torch.allclose(weights, expected, atol=1e-6)
         assert [row["erased_share"] for row in history] == [row["erased_share"] for row in alone.history]
+
+
+SORTING = """
+import sys
+import torch
+from pasm_aug.core.processes import process_state
+from tests.test_two_processes import sorting
+
+state = process_state("cpu")
+result = sorting(sys.argv[1] + "/checkpoint.safetensors")
+record = {name: torch.from_numpy(array) for name, array in result.method.record.arrays().items()}
+weights = torch.cat([p.detach().flatten() for p in result.model.parameters()])
+torch.save([record, weights, result.history], f"{sys.argv[1]}/{state.process_index}")
+torch.distributed.destroy_process_group()
+"""
+
+
+def sorting(checkpoint):
+    """A pair trained by ASM, whose thresholds are so near that every subset has images."""
+    view, method = PairedView(PointAdversarialErase(None, p=1.0), v2.RandomHorizontalFlip()), ASM(low=0.99, high=1.0)
+    pair = Pair(own_net(), own_net(1))
+    return train(pair, Shapes(), teacher=own_net(7), augment=view, method=method, checkpoint=checkpoint, **OPTIONS)
+
+
+def test_two_processes_sort_labels_like_one(tmp_path):
+    (tmp_path / "sorting.py").write_text(SORTING)
+    done = subprocess.run(
+        [*TORCHRUN, str(tmp_path / "sorting.py"), str(tmp_path)],
+        env=ENVIRONMENT, timeout=120, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    alone = sorting(tmp_path / "alone.safetensors")
+    assert alone.method.record.sizes[-1].sum(0).min() > 0
+    expected = torch.cat([p.detach().flatten() for p in alone.model.parameters()])
+    for rank in (0, 1):
+        record, weights, history = torch.load(tmp_path / str(rank), weights_only=True)
+        for name in ("subset", "sizes", "moved", "noise_counts"):
+            assert np.array_equal(record[name].numpy(), getattr(alone.method.record, name))
+        assert torch.allclose(weights, expected, atol=1e-6)
+        for row, other in zip(history, alone.history, strict=True):
+            for name in ("loss", "noise_share", "erased_share"):
+                assert row[name] == pytest.approx(other[name], abs=1e-6)
+    again = sorting(tmp_path / "checkpoint.safetensors")  # what one process goes on from
+    assert again.epoch == 3
+    assert np.array_equal(again.method.record.subset, alone.method.record.subset)
+    assert torch.allclose(again.method.probs, alone.method.probs, atol=1e-5)
 
 
 @pytest.mark.parametrize(("how", "word"), [("raise", "the cat sat on the second keyboard"), ("kill", "SIGKILL")])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 import torch.distributed as dist
+from accelerate import PartialState
 from torch import Tensor
 
 
@@ -15,17 +16,18 @@ def share_rows(tables: Iterable[Tensor], touched: Tensor) -> None:
     Where two have met the same sample, the higher rank's row stands everywhere. A single process shares nothing.
 
     Args:
-        tables: each (N, …), on one device, of at most 32 bits a value; changed in place.
+        tables: each (N, …), of at most 32 bits a value; changed in place.
         touched: (N,) bool: the rows that this process has written; all false afterwards.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return
-    rank = dist.get_rank()
-    owner = torch.where(touched, rank, -1)
+    rank, device = dist.get_rank(), PartialState().device  # processes on GPUs share nothing that lies elsewhere
+    owner = torch.where(touched.to(device), rank, -1)
     dist.all_reduce(owner, dist.ReduceOp.MAX)
     for table in tables:
+        here = table.to(device)
         mine = (owner == rank).view(-1, *[1] * (table.ndim - 1))
-        known = torch.where(mine, table, 0).float()  # exact for all that such a table holds
+        known = torch.where(mine, here, 0).float()  # exact for all that such a table holds
         dist.all_reduce(known)
-        table.copy_(torch.where((owner >= 0).view_as(mine), known.to(table.dtype), table))
+        table.copy_(torch.where((owner >= 0).view_as(mine), known.to(table.dtype), here))
     touched.zero_()
