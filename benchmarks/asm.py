@@ -3,11 +3,13 @@
     python benchmarks/asm.py --data synthetic [--noise symmetric:0.3] [--minutes 60] [--seeds 5]
     python benchmarks/asm.py --data fer2013 --root FER2013
     python benchmarks/asm.py --data fer2013 --report
+    python benchmarks/asm.py --data synthetic --times
 
 Every cell (noise, seed, arm) is done once and appended to ``results/asm-DATA.jsonl``; run again, the campaign goes on
 where it stopped. All arms start from the same weights and see the same wrong labels; validation and test labels are as
-they are. One network trains as many epochs as take the seconds of ASM's two (:data:`EPOCHS`). Co-teaching and JoCoR are
-told the noise rate, the others are not. Intervals are of Student's t over the paired seeds, 95 %.
+they are. ``asm-…`` are :data:`VARIANTS` of it; ``plain-online`` and ``asm-online`` erase hard squares in the step. One
+network trains as many epochs as take the seconds of ASM's two (:data:`EPOCHS`). Co-teaching and JoCoR are told the
+noise rate, the others are not. Intervals are of Student's t over the paired seeds, 95 %.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from noise_peers import CoTeaching, ErasingAttention, JoCoR
 from online_gain import gains
 from torchvision.transforms import v2
 
-from pasm_aug import NoisyLabels, PairedView, build_model, evaluate, train
+from pasm_aug import NoisyLabels, OnlineAdversarialErase, PairedView, build_model, evaluate, train
 from pasm_aug.asm.method import ASM
 from pasm_aug.asm.suspects import average_precision
 from pasm_aug.data.fer2013 import FER2013
@@ -39,7 +41,7 @@ from pasm_aug.transforms.baselines import CountedRandomErasing
 EPOCHS = {"synthetic": 24, "fer2013": 12}  # of two networks
 ONE = 2.7  # times as many of a single one; of EAC, which sees each image twice, half of that
 LR = 0.05
-ARMS = ("asm", "plain", "pair", "agree", "fixed", "co-teaching", "jocor", "eac")
+ARMS = ("asm", "plain", "pair", "asm-agree", "asm-fixed", "co-teaching", "jocor", "eac")
 VARIANTS: dict[str, dict[str, Any]] = {  # of asm
     "agree": {"combine": "agree"},  # MAN's rule
     "fixed": {"rule": "fixed"},
@@ -52,6 +54,10 @@ VARIANTS: dict[str, dict[str, Any]] = {  # of asm
     "marginal": {"rule": "marginal-max"},
     "both": {"combine": "both"},
     "warm": {"warm_up": 0.3},
+    "online": {},  # squares that hurt now, erased where the label is believed
+    "online-all": {"erase": "all"},
+    "online-noise": {"erase": "noise"},
+    "online-suspect": {"erase": "suspect"},
 }
 
 
@@ -67,8 +73,9 @@ def splits(data: str, root: Path | None) -> dict[str, Any]:
 
 def method_of(arm: str, rate: float) -> Any:
     """How an arm trains; ``None``: by cross-entropy."""
-    if arm == "asm" or arm in VARIANTS:
-        return ASM(**VARIANTS.get(arm, {}))
+    name, _, variant = arm.partition("-")
+    if name == "asm":
+        return ASM(**VARIANTS[variant] if variant else {})
     return {"co-teaching": CoTeaching(rate), "jocor": JoCoR(rate), "eac": ErasingAttention()}.get(arm)
 
 
@@ -76,10 +83,11 @@ def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> 
     """Train and score one arm."""
     kind, rate = noise.split(":")
     noisy = NoisyLabels(data["train"], float(rate), kind=kind, seed=seed)
-    method, single = method_of(arm, float(rate)), arm in ("plain", "eac")
+    method, single = method_of(arm, float(rate)), arm.startswith(("plain", "eac"))
     model = build_model("small" if single else "pair:small", len(noisy.classes), seed=seed)
     epochs = round(epochs * ONE / (2 if arm == "eac" else 1)) if single else epochs
-    erase = CountedRandomErasing() if arm == "eac" else None
+    erase: Any = CountedRandomErasing() if arm == "eac" else None
+    erase = OnlineAdversarialErase(p=0.5) if "online" in arm else erase
     view = PairedView(erase, v2.RandomHorizontalFlip())
     trained = train(
         model, noisy, augment=view, method=method, epochs=epochs, lr=LR, weight_decay=5e-4, seed=seed, progress=False
@@ -161,6 +169,21 @@ def report(rows: list[dict[str, Any]]) -> str:
     return "\n\n".join([table(columns, means), gains(by_arm, "asm", ["val", "test"]), table(titles, areas)])
 
 
+def times(data: dict[str, Any]) -> str:
+    """Seconds of an epoch of ASM ÷ those of two networks' plain epochs, taken in turn."""
+    noisy, view = NoisyLabels(data["train"], 0.3), PairedView(None, v2.RandomHorizontalFlip())
+    options: dict[str, Any] = {"augment": view, "epochs": 6, "lr": LR, "progress": False}
+    rows = []
+    for turn in range(3):
+        alone = train(build_model("small", 7, seed=turn), noisy, **options).history
+        both = train(build_model("pair:small", 7, seed=turn), noisy, method=ASM(), **options).history
+        plain, asm = (float(np.median([row["seconds"] for row in found[2:]])) for found in (alone, both))
+        share = float(np.mean([row["noise_share"] for row in both[2:]]))
+        rows.append({"turn": turn, "plain": plain, "asm": asm, "ratio": asm / (2 * plain), "noise": share})
+    columns = {"turn": "turn", "plain": "plain epoch, s|.2f", "asm": "ASM, s|.2f", "ratio": "÷ two plain|.2f"}
+    return table(columns | {"noise": "called noise|.2f"}, rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=tuple(EPOCHS), default="synthetic")
@@ -168,11 +191,15 @@ def main() -> None:
     parser.add_argument("--noise", default="symmetric:0.3", metavar="KIND:RATE")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--arms", default=",".join(ARMS), help=f"also {', '.join(VARIANTS)}: asm with other options")
+    parser.add_argument("--arms", default=",".join(ARMS), help="also asm-… with a variant, plain-online")
     parser.add_argument("--report", action="store_true", help="print the tables of what is done")
+    parser.add_argument("--times", action="store_true", help="measure an epoch alone")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.times:
+        print(times(splits(args.data, args.root)))
+        return
     out = args.out or Path(__file__).parent / "results" / f"asm-{args.data}.jsonl"
     done = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     if not args.report:
