@@ -66,6 +66,8 @@ def dry_run(args: argparse.Namespace) -> None:
         ValueError: a stage failed; says which and why.
     """
     say("dry run: one batch of every stage; nothing is kept")
+    if getattr(args, "seeds", None):
+        say(f"what follows is for one seed; --seeds asks for {len(args.seeds)}")
     with _vanishing_folder() as folder:
         (_try_run if args.command == "run" else _try_train)(args, folder)
 

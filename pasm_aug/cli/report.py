@@ -28,10 +28,14 @@ def report(args: argparse.Namespace) -> None:
     from pasm_aug.cli.finish import finish  # these load torch: not for --help
     from pasm_aug.cli.noise import LIST
     from pasm_aug.cli.opening import open_split, say
+    from pasm_aug.cli.seeds import seeds_in, summarise
     from pasm_aug.core.checksums import resealed
     from pasm_aug.report.comparison import write_comparison
     from pasm_aug.report.run_folder import read_run
 
+    if len(args.runs) == 1 and (seeds := seeds_in(args.runs[0])):
+        summarise(args.runs[0], seeds)
+        return
     runs = [read_run(folder) for folder in args.runs]
     if len(runs) > 1:
         page = args.page or args.runs[0].resolve().parent / "comparison.html"

@@ -8,7 +8,7 @@ from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import PAPER, add_data, add_model, add_search
 from pasm_aug.cli.options.noise import add_noise
 from pasm_aug.cli.options.training import BASELINES, add_erasing, add_method, add_start, add_training
-from pasm_aug.core.parsers import at_least, path
+from pasm_aug.core.parsers import at_least, path, seeds
 from pasm_aug.rounds import options
 
 
@@ -27,6 +27,13 @@ def add_run(parser: argparse.ArgumentParser) -> None:
             for k, v in PAPER.items()
         )
         + "; options given beside it win",
+    )
+    start.add_argument(
+        "--seeds",
+        metavar="S,S,…",
+        type=seeds,
+        help="the whole run under each of these seeds (0,1,2 or 0-4), each in a folder of its own in --out, with its "
+        "own first teacher; table and report give means with their intervals. More seeds may follow later",
     )
     add_noise(add_data(parser))
     add_model(parser)
@@ -65,7 +72,12 @@ def _add_rounds(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Teacher, PASM, baselines, table, report."""
+    """Teacher, PASM, baselines, table, report; of each seed."""
+    if args.seeds:
+        from pasm_aug.cli.seeds import run_seeds  # loads torch: not for --help
+
+        run_seeds(args, add_run)
+        return
     from pasm_aug.cli.job import run_job  # loads torch: not for --help
 
     run_job(args, add_run)

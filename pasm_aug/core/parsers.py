@@ -16,6 +16,18 @@ def path(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 
 
+def seeds(text: str) -> tuple[int, ...]:
+    """``0,1,2`` or ``0-4``."""
+    try:
+        parts = [part.split("-") for part in text.split(",")]
+        found = [seed for part in parts for seed in range(int(part[0]), int(part[-1]) + 1)]
+        if not found or any(len(part) > 2 for part in parts) or len(set(found)) < len(found):
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"wanted different seeds such as 0,1,2 or 0-4, got {text!r}") from None
+    return tuple(found)
+
+
 def share(text: str) -> float | int:
     """``31`` → pixels, ``0.14`` or ``31/224`` → share of the shorter side."""
     try:

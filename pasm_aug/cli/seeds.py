@@ -1,0 +1,43 @@
+"""``pasm-aug run --seeds 0,1,2``: the same run under several seeds, and what they say together."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pasm_aug.cli.job import run_job
+from pasm_aug.cli.opening import say
+from pasm_aug.core.errors import UserError
+from pasm_aug.core.processes import process_state
+from pasm_aug.report.run_folder import read_run
+from pasm_aug.report.seeds import text_summary, write_seeds
+
+
+def run_seeds(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Run each seed in a folder of its own, ``seed-S`` in ``--out``, and summarise them; done ones are not done again.
+
+    Raises:
+        ValueError: ``--out`` holds a run of a single seed.
+    """
+    out: Path = args.out or Path("runs") / args.data
+    if (out / "config.json").exists():
+        raise UserError(f"--out {out} holds a run of one seed: choose another folder for --seeds")
+    for number, seed in enumerate(args.seeds, 1):
+        say(f"seed {seed} ({number} of {len(args.seeds)})")
+        run_job(argparse.Namespace(**vars(args) | {"seed": seed, "seeds": None, "out": out / f"seed-{seed}"}), add)
+    if process_state().is_main_process:
+        summarise(out, args.seeds)
+
+
+def summarise(out: Path, seeds: Sequence[int]) -> None:
+    """Tables and the page of finished runs in ``out/seed-S``."""
+    runs = {seed: read_run(out / f"seed-{seed}") for seed in seeds}
+    page = write_seeds(out, runs)
+    print(f"\n{text_summary(list(runs.values()))}\n\nreport: {page}")
+
+
+def seeds_in(folder: Path) -> list[int]:
+    """The seeds whose runs lie in a folder of ``--seeds``, in order; none in another folder."""
+    names = [path.parent.name.removeprefix("seed-") for path in folder.glob("seed-*/config.json")]
+    return sorted(int(name) for name in names if name.isdigit())

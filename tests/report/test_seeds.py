@@ -1,0 +1,81 @@
+"""A run under several seeds: means, paired gains, words and the page."""
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from pasm_aug.report.seeds import arm_gains, arm_means, forest_figure, text_summary, write_seeds
+from pasm_aug.training.student_t import mean_interval
+from tests.made_runs import made_run
+from tests.shapes import Shapes
+
+DATA = Shapes(120)
+HIDDEN = {"mean": 0.4, "worst": 0.2}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    found = {}
+    for seed in range(3):
+        found[seed] = made_run(tmp_path / f"seed-{seed}", DATA, baselines=("none", "random"), seed=seed, rounds=1)
+        for results in found[seed].arms.values():
+            for r in results:
+                r.occluded = {name: value + 0.01 * seed for name, value in HIDDEN.items()}
+    return found
+
+
+def test_means_and_gains_are_those_of_the_last_rounds(runs):
+    means, gains = arm_means(list(runs.values())), arm_gains(list(runs.values()))
+    assert list(means) == ["point", "none", "random"]
+    for arm, scores in means.items():
+        tests = [100 * run.arms[arm][-1].test.accuracy for run in runs.values()]
+        assert (scores["test"].mean, scores["test"].half) == mean_interval(tests)
+        assert scores["worst"].mean == pytest.approx(21)
+    for arm in ("none", "random"):
+        apart = [100 * (run.main[-1].test.accuracy - run.arms[arm][-1].test.accuracy) for run in runs.values()]
+        assert gains[arm]["test"].values == pytest.approx(tuple(apart))
+        assert gains[arm]["worst"].values == (0, 0, 0)
+        assert gains[arm]["worst"].word == "no measurable difference"
+
+
+def test_the_words_say_what_is_clear_and_what_is_not(runs):
+    each = list(runs.values())
+    for run, more in zip(each, (30, 31, 32), strict=True):
+        other = run.arms["none"][-1].test
+        run.main[-1].test = replace(other, accuracy=other.accuracy + more / 100)
+        run.main[-1].occluded = {"mean": 0.4, "worst": 0.1}
+    told = text_summary(each)
+    assert "PASM over no erasing: +31.00 ±2.48 points of test accuracy, a clear gain" in told
+    assert "in the worst case under a square, a clear loss" in told
+    assert told.startswith("3 seeds, percent")
+    assert "One seed tells nothing of chance" in text_summary(each[:1])
+    assert "inf" not in text_summary(each[:1])
+
+
+def test_the_page_and_the_table_hold_every_seed(runs, tmp_path):
+    page = write_seeds(tmp_path, runs).read_text()
+    for seed in runs:
+        assert f'href="seed-{seed}/report.html"' in page
+    assert page.count("<img") == 2
+    assert "under 3 seeds: synthetic, small" in page
+    with open(tmp_path / "seeds.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], row["arm"]) for row in rows] == [
+        (str(s), a) for s in range(3) for a in ("point", "none", "random")
+    ]
+    assert float(rows[0]["test"]) == pytest.approx(100 * runs[0].main[-1].test.accuracy, abs=1e-3)
+
+
+def test_the_figure_has_a_line_for_each_other_arm(runs):
+    image = np.asarray(PIL.Image.open(io.BytesIO(forest_figure(list(runs.values()), "test"))).convert("L"))
+    assert image.std() > 5
+
+
+def test_a_run_that_lacks_an_arm_is_named(runs, tmp_path):
+    other = made_run(tmp_path / "other", DATA, baselines=("none",), rounds=1)
+    with pytest.raises(ValueError, match="other has no arm random: go on with the command that began it"):
+        arm_means([*runs.values(), other])
