@@ -45,7 +45,7 @@ ARMS = ("asm", "plain", "pair", "asm-agree", "asm-fixed", "co-teaching", "jocor"
 VARIANTS: dict[str, dict[str, Any]] = {  # of asm
     "agree": {"combine": "agree"},  # MAN's rule
     "fixed": {"rule": "fixed"},
-    "subset": {"reduction": "subset"},
+    "batch": {"reduction": "batch"},
     "both-sides": {"detach": False},
     "evaluation": {"probabilities": "evaluation"},
     "memory": {"memory": 0.5},

@@ -154,7 +154,8 @@ torch.distributed.destroy_process_group()
 
 def sorting(checkpoint):
     """A pair trained by ASM, whose thresholds are so near that every subset has images."""
-    view, method = PairedView(PointAdversarialErase(None, p=1.0), v2.RandomHorizontalFlip()), ASM(low=0.99, high=1.0)
+    view = PairedView(PointAdversarialErase(None, p=1.0), v2.RandomHorizontalFlip())
+    method = ASM(low=0.99, high=1.0, reduction="batch")
     pair = Pair(own_net(), own_net(1))
     return train(pair, Shapes(), teacher=own_net(7), augment=view, method=method, checkpoint=checkpoint, **OPTIONS)
 

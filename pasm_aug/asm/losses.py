@@ -40,7 +40,7 @@ def tri_loss(
     omega: float = 0.6,
     gamma: float = 1.0,
     detach: bool = True,
-    reduction: str = "batch",
+    reduction: str = "subset",
 ) -> Tensor:
     """``L_clean + ω L_ambiguous + γ L_noise``.
 
@@ -56,8 +56,9 @@ def tri_loss(
         lam: λ in [0, 1], see :func:`ramp`.
         detach: each network learns from the other's probabilities as they are, and the strong view from the weak one;
             ``False``: both sides move towards each other (MAN's code).
-        reduction: ``"batch"``: a mean over all images, so that a batch that is cut gives the same step; ``"subset"``:
-            each term is the mean over its own images (MAN's code), and few images weigh as much as many.
+        reduction: ``"subset"``: each term is the mean over its own images (MAN's code), so that few images weigh as
+            much as many; ``"batch"``: a mean over all images, so that a batch that is cut, or shared out to processes,
+            gives the same step. On validation the first was better by far (benchmarks/README.md).
 
     Raises:
         ValueError: shapes that do not fit, λ out of range, an unknown reduction.

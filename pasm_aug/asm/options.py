@@ -98,7 +98,7 @@ class AsmOptions:
     ramp_peak: float = option(0.9, keyword="asm_ramp_peak")
     ramp_from: str = option("start", keyword="asm_ramp_from")
     detach: bool = option(True, keyword="asm_detach")
-    reduction: str = option("batch", keyword="asm_reduction")
+    reduction: str = option("subset", keyword="asm_reduction")
     distil: float = option(0.1, keyword="asm_distil")
     erase: str = option(
         "clean",

@@ -59,10 +59,12 @@ def test_the_value_is_that_of_the_formulas(seed, lam, omega, gamma, reduction, d
 @given(st.integers(0, 500), st.integers(1, 8))
 def test_with_the_mean_over_the_batch_a_batch_can_be_cut(seed, cut):
     weak, strong, labels, subset = made(seed)
-    whole = tri_loss(weak, strong, labels, subset, lam=0.5)
+    whole = tri_loss(weak, strong, labels, subset, lam=0.5, reduction="batch")
     first = int((subset[:cut] == NOISE).sum())
     parts = [
-        tri_loss(weak[:, a:b], strong[:, c:d], labels[a:b], subset[a:b], lam=0.5) * (b - a) / len(labels)
+        tri_loss(weak[:, a:b], strong[:, c:d], labels[a:b], subset[a:b], lam=0.5, reduction="batch")
+        * (b - a)
+        / len(labels)
         for (a, b), (c, d) in (((0, cut), (0, first)), ((cut, len(labels)), (first, strong.shape[1])))
     ]
     assert whole.item() == pytest.approx(sum(parts).item(), abs=1e-9)

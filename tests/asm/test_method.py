@@ -172,7 +172,8 @@ def test_worker_count_changes_nothing_and_a_method_can_be_used_again():
 
 def test_a_batch_may_be_cut():
     whole, cut = (
-        train(pair(), Noisy(), method=ASM(), accumulate=parts, **QUICK | {"batch_size": 20}).model for parts in (1, 3)
+        train(pair(), Noisy(), method=ASM(reduction="batch"), accumulate=parts, **QUICK | {"batch_size": 20}).model
+        for parts in (1, 3)
     )
     assert weights(whole).allclose(weights(cut), atol=1e-5)
 

@@ -56,4 +56,11 @@ def test_the_trainers_block_runs(names):
     before = {name: value.clone() for name, value in names["student"].state_dict().items()}
     exec(BLOCKS[4], names)
     assert any(not torch.equal(value, before[name]) for name, value in names["student"].state_dict().items())
-    assert len(BLOCKS) == 5
+
+
+def test_the_search_for_a_finished_teacher_runs(names):
+    images = torch.stack([torch.from_numpy(image)[None] for image in Shapes(3).images])
+    names |= {"images": images, "labels": torch.tensor([0, 1, 2])}
+    exec(BLOCKS[5], names)
+    assert names["found"].xy.shape == names["harder"].xy.shape == (3, 1, 2)
+    assert len(BLOCKS) == 6
