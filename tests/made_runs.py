@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pasm_aug.asm.record import AsmRecord
+from pasm_aug.asm.subsets import AMBIGUOUS, CLEAN, NOISE, Partition
 from pasm_aug.cache.merge import write_cache
 from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.files import write_csv, write_json
@@ -37,6 +39,29 @@ def predictions(labels, accuracy, classes, seed) -> np.ndarray:
     rng = np.random.default_rng(seed)
     wrong = rng.integers(0, classes, len(labels))
     return np.where(rng.random(len(labels)) < accuracy, labels, wrong)
+
+
+def network(arm, number, test, *, val=None, improved=True, known=True, teacher=None, folder="nowhere", **options):
+    """A network of seven classes whose first ``test`` of a thousand predictions are right."""
+    labels = np.arange(1000) % 7
+    train = scores(labels, labels, 7)
+    other = train if val is None else scores(labels, np.where(np.arange(1000) < val, labels, (labels + 1) % 7), 7)
+    predicted = np.where(np.arange(1000) < test, labels, (labels + 1) % 7)
+    tested = scores(labels, predicted, 7, predictions=known)
+    return RoundResult(arm, number, folder, teacher, improved, train, other, tested, **options)
+
+
+def made_record(labels, classes, *, epochs=4, start=1, flipped=None, seed=0, about=None) -> AsmRecord:
+    """A record of random sortings of these labels, of which ``flipped`` (N,) bool, if given, are known to be wrong."""
+    labels, rng = np.asarray(labels), np.random.default_rng(seed)
+    record = AsmRecord.empty(len(labels), classes)
+    record.about = about or {}
+    for epoch in range(start, start + epochs):
+        p = rng.uniform(0, 1, len(labels))
+        bounds = np.linspace([0.2, 0.6], [0.3, 0.7], classes) + 0.01 * epoch
+        subset = np.where(p >= bounds[labels, 1], CLEAN, np.where(p <= bounds[labels, 0], NOISE, AMBIGUOUS))
+        record.add(epoch, Partition(subset.astype(np.uint8), p.astype(np.float32), bounds), labels, flipped)
+    return record
 
 
 def made_points(path, labels, *, side=20, seed=0, channels=1, points=1) -> None:
@@ -79,7 +104,7 @@ def made_run(
     labels = np.asarray(data.labels)
     test_labels = labels if test_labels is None else np.asarray(test_labels)
 
-    def network(where, name, number, teacher):
+    def trained(where, name, number, teacher):
         place = where / f"round-{number}"
         place.mkdir(parents=True)
         level = 0.4 + rise * number
@@ -105,11 +130,11 @@ def made_run(
             made_points(place / "cams.safetensors", labels, side=side, channels=channels, seed=number, points=9)
         return result
 
-    first = network(folder, "teacher", 0, None)
-    arms = {arm: [first, *(network(folder, arm, n, n - 1) for n in range(1, rounds + 1))]}
+    first = trained(folder, "teacher", 0, None)
+    arms = {arm: [first, *(trained(folder, arm, n, n - 1) for n in range(1, rounds + 1))]}
     for base in baselines:
         own = folder / "baselines" / base
-        arms[base] = [first, *(network(own, base, n, n - 1) for n in range(1, rounds + 1))]
+        arms[base] = [first, *(trained(own, base, n, n - 1) for n in range(1, rounds + 1))]
     if known:
         write_json(folder / "stop.json", {"reason": "Every round was run.", "best_round": rounds, "rounds": rounds})
     options = {"data": "synthetic", "root": None, "limit": len(labels), "image_size": side, "model": "small"}

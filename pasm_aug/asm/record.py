@@ -97,8 +97,8 @@ class AsmRecord:
     def save(self, path: str | Path) -> None:
         """Write a safetensors file, atomically."""
         arrays, about = self.arrays(), json.dumps(self.about, ensure_ascii=False)
-        metadata = {"format": FORMAT, "about": about, "sha256": _digest(arrays, about)}
-        write_atomic(path, save(arrays, metadata))
+        told = {"format": FORMAT, "about": about, "sha256": _digest(arrays, about)}
+        write_atomic(path, save(arrays, {"partition": json.dumps(told, ensure_ascii=False)}))  # one: in a fixed order
 
     @classmethod
     def open(cls, path: str | Path) -> AsmRecord:
@@ -109,15 +109,15 @@ class AsmRecord:
         """
         try:
             with safe_open(str(path), framework="numpy") as file:
-                metadata = file.metadata() or {}
+                told = json.loads((file.metadata() or {}).get("partition", "{}"))
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
             raise UserError(f"{path} cannot be read as a partition: {error}") from error
-        if metadata.get("format") != FORMAT:
-            raise UserError(f"{path} is no partition of this version, got format {metadata.get('format')!r}")
-        if metadata.get("sha256") != _digest(arrays, metadata["about"]):
+        if told.get("format") != FORMAT:
+            raise UserError(f"{path} is no partition of this version, got format {told.get('format')!r}")
+        if told.get("sha256") != _digest(arrays, told["about"]):
             raise UserError(f"{path} is damaged: its checksum differs; make it anew")
-        return cls.of(arrays, json.loads(metadata["about"]))
+        return cls.of(arrays, json.loads(told["about"]))
 
 
 def _digest(arrays: Mapping[str, np.ndarray], about: str) -> str:

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pasm_aug.report.outcome import stage_seconds, text_table, verdict
+from pasm_aug.report.outcome import stage_seconds, text_table
 from pasm_aug.report.run_folder import Run
 from pasm_aug.report.run_report import write_report
+from pasm_aug.report.verdict import labels_trusted, verdict
 from pasm_aug.rounds.results import RoundResult
 
 
@@ -24,7 +25,7 @@ def finish(
     started = time.perf_counter()
     page = write_report(out, arms, train_split, config=config, seconds=stage, size=config["mask_size"])
     stage["report"] = time.perf_counter() - started
-    print(f"\n{text_table(arms)}\n\n{verdict(arms)}\n")
+    print(f"\n{text_table(arms)}\n\n{verdict(arms, trusted=labels_trusted(config))}\n")
     if stopped := Run(out, arms).stopped:
         print(f"Why it stopped: {stopped}\n")
     for name, seconds in stage.items():

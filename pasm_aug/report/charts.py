@@ -35,19 +35,21 @@ def chart(title: str, ylabel: str, height: float) -> tuple[Figure, Any]:
 
 
 class Mosaic:
-    """Images in rows and columns with a line of text above each, on one panel: far faster than a panel for each.
+    """Images in rows and columns with text above each, on one panel: far faster than a panel for each.
 
     Args:
         rows, columns: how many images.
         left: room for a word on each row, as a share of an image's width.
         below: room below, in inches.
+        lines: of text above an image.
     """
 
-    GAP, LINE = 0.03, 0.17  # around an image, and above it, as shares of its cell's width
+    GAP, LINE, MORE = 0.03, 0.17, 0.12  # around an image, above it, for each further line: shares of its cell's width
 
-    def __init__(self, rows: int, columns: int, *, left: float = 0.0, below: float = 0.0) -> None:
+    def __init__(self, rows: int, columns: int, *, left: float = 0.0, below: float = 0.0, lines: int = 1) -> None:
         unit = WIDTH / (columns + left)
-        high = rows * (1 + self.LINE)
+        self.above = self.LINE + (lines - 1) * self.MORE
+        high = rows * (1 + self.above)
         self.figure = Figure((WIDTH, high * unit + below))
         self.inch = 1 / (high * unit + below)
         self.panel = self.figure.add_axes((0.0, below * self.inch, 1.0, 1.0 - below * self.inch))
@@ -73,13 +75,13 @@ class Mosaic:
         height, width = (shape or image.shape)[:2]
         side = 1 - 2 * self.GAP
         w, h = side * min(1.0, width / height), side * min(1.0, height / width)
-        x, y = column + 0.5 - w / 2, row * (1 + self.LINE) + self.LINE + (1 - h) / 2
-        self.panel.text(column + 0.5, y - 0.03, title, fontsize=7.5, ha="center", va="bottom")
+        x, y = column + 0.5 - w / 2, row * (1 + self.above) + self.above + (1 - h) / 2
+        self.panel.text(column + 0.5, y - 0.03, title, fontsize=7.5, ha="center", va="bottom", parse_math=False)
         return self.panel.imshow(image, extent=(x, x + w, y + h, y), **options)
 
     def name_row(self, row: int, name: str) -> None:
         """A word beside a row."""
-        y = row * (1 + self.LINE) + self.LINE + 0.5
+        y = row * (1 + self.above) + self.above + 0.5
         self.panel.text(-self.left / 2, y, name, fontsize=8, rotation=90, ha="center", va="center")
 
     def scale_bar(self, drawn: Any, label: str) -> None:

@@ -104,6 +104,22 @@ def online_figures(dataset: Any, shown: Mapping[str, Tensor]) -> list[bytes]:
     return figures
 
 
+def caption_figures(dataset: Any, indices: Sequence[int], captions: Sequence[str], rows: int = 2) -> list[bytes]:
+    """Images with a caption above each, ``rows`` of four in a figure.
+
+    Args:
+        captions: as many as ``indices``, each of the same number of lines.
+    """
+    figures, step = [], rows * A_ROW
+    for start in range(0, len(indices), step):
+        part = indices[start : start + step]
+        mosaic = Mosaic(-(-len(part) // A_ROW), A_ROW, lines=1 + captions[start].count("\n"))
+        for place, index in enumerate(part):
+            _show(mosaic, *divmod(place, A_ROW), to_uint8_tensor(dataset[index][0]), captions[start + place])
+        figures.append(mosaic.jpeg())
+    return figures
+
+
 def _erased(image: Tensor, index: int, points: RoundPoints, size: float | int) -> tuple[Any, str]:
     """The image as a round erased it, and what to write above it."""
     found = points.used.lookup(indices=np.array([index]))

@@ -41,6 +41,15 @@ class Run:
         return read_json(file) if file.exists() else {}
 
     @property
+    def noise(self) -> str:
+        """How many training labels were made wrong, and how, for people; empty where none were."""
+        data = self.model.get("data") or {}
+        if not data.get("noise"):
+            return ""
+        count, name = self.main[0].train.count, Path(str(data["noise"])).name
+        return f"{data.get('flipped', 0):,} of the {count:,} training labels made wrong (--noise {name})"
+
+    @property
     def stopped(self) -> str:
         """Why the rounds stopped; empty where the run does not tell."""
         file = self.folder / "stop.json"

@@ -9,24 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from pasm_aug.core.files import write_atomic, write_text
-from pasm_aug.report import occlusion_sections, point_sections, sections
+from pasm_aug.report import (
+    cost_sections,
+    found_sections,
+    occlusion_sections,
+    partition_sections,
+    point_sections,
+    sections,
+)
 from pasm_aug.report.gallery import gallery_picks
 from pasm_aug.report.movement import open_points
-from pasm_aug.report.outcome import (
-    FITTED,
-    arms_sentence,
-    duration,
-    main_arm,
-    stage_seconds,
-    table_rows,
-    text_table,
-    verdict,
-    verdict_sentences,
-)
+from pasm_aug.report.outcome import arms_sentence, duration, main_arm, stage_seconds, table_rows, text_table
 from pasm_aug.report.page import bullets, contents, facts, page, paragraph, section
+from pasm_aug.report.partitions import open_partitions
 from pasm_aug.report.regions import region_sentence, region_shares
 from pasm_aug.report.run_folder import Run
 from pasm_aug.report.sections import Report
+from pasm_aug.report.verdict import FITTED, labels_trusted, verdict, verdict_sentences
 from pasm_aug.rounds.results import RoundResult, best_round
 
 __all__ = [
@@ -52,15 +51,33 @@ WHAT_ONLINE = (
     "it most is searched and erased in each image; it learns from the erased images and from the teacher's predictions "
     "on the whole ones. The other arms do the same with another way of erasing, or none, and the same number of epochs."
 )
+WHAT_ASM = (
+    "A pair of networks is trained by Adaptive Sample Mining, which sorts out the labels that are probably wrong. A "
+    "student pair goes on from it in the same way and learns from the first pair's predictions too. Nothing is erased."
+)
+SORTED = (
+    "The networks are pairs trained by Adaptive Sample Mining, which sorts out the labels that are probably wrong; "
+    "{erased}."
+)
+PLAIN = "Plain training is another pair that believes every label, its first teacher too, for as many epochs."
+ERASED = {
+    "clean": "only images whose label is believed are erased",
+    "noise": "only images whose label is called noise are erased",
+    "all": "images are erased whatever their label is called",
+    "suspect": "only images whose label is not believed are erased, and the label loses weight for it",
+}
 SECTIONS: dict[str, tuple[str, Callable[[Report], list[str]]]] = {
     "accuracy": ("Accuracy", sections.accuracy),
     "classes": ("Classes, before and after", sections.classes),
     "occlusion": ("Under occlusion", occlusion_sections.occlusion),
+    "labels": ("Which labels were believed", partition_sections.believed),
+    "found": ("What was found of the wrong labels", found_sections.found),
+    "suspects": ("The most suspicious labels", partition_sections.suspects),
     "gallery": ("What is erased", point_sections.gallery),
     "positions": ("Where the points lie", point_sections.positions),
     "movement": ("How the points and the teacher moved", point_sections.movement),
     "training": ("Training", sections.training),
-    "costs": ("What it cost", sections.costs),
+    "costs": ("What it cost", cost_sections.costs),
     "settings": ("Settings", sections.options),
 }
 
@@ -85,7 +102,11 @@ def write_report(
     """
     run = Run(Path(out), dict(arms), dict(config))
     points, damaged = open_points(run.main)
-    report = Report(run, dataset, _classes(run, dataset), points, dict(seconds), size)
+    partitions, unread = open_partitions(arms)
+    for error in unread:
+        warnings.warn(f"report: {error}", stacklevel=2)
+    report = Report(run, dataset, _classes(run, dataset), points, dict(seconds), size, partitions)
+    trusted = labels_trusted(config) and not partitions
     made = {name: _attempt(title, make, report) for name, (title, make) in SECTIONS.items()}
     made = {name: parts for name, parts in made.items() if parts}
     folder = run.folder / "figures"
@@ -93,21 +114,40 @@ def write_report(
     for name, data in report.images.items():
         write_atomic(folder / name, data)
     body = [
-        "<h1>Point Adversarial Self Mining</h1>",
-        bullets(verdict_sentences(arms), "verdict"),
+        f"<h1>{_title(run)}</h1>",
+        bullets([*verdict_sentences(arms, trusted=trusted), *found_sections.found_sentences(report)], "verdict"),
         facts(_about(run, report)),
-        *(paragraph(f"Left out: {error}", "note") for error in damaged),
+        *(paragraph(f"Left out: {error}", "note") for error in damaged + unread),
         *(
             []
             if dataset is not None
             else [paragraph("The training images cannot be opened: no galleries, no maps.", "note")]
         ),
         contents({name: SECTIONS[name][0] for name in made}),
-        paragraph(WHAT_ONLINE if main_arm(arms) == "online" else WHAT),
+        *(paragraph(text) for text in _what(run)),
         *(section(name, SECTIONS[name][0], parts) for name, parts in made.items()),
     ]
     write_text(run.folder / "report.html", page(f"PASM: {run.folder.resolve().name}", body))
     return run.folder / "report.html"
+
+
+def _title(run: Run) -> str:
+    if main_arm(run.arms) in ("asm", "plain"):
+        return "Adaptive Sample Mining"
+    return f"Point Adversarial Self Mining{' with Adaptive Sample Mining' if _sorts(run) else ''}"
+
+
+def _sorts(run: Run) -> bool:
+    return run.config.get("method") in ("asm", "pasm+asm")
+
+
+def _what(run: Run) -> list[str]:
+    """What such a run does."""
+    arm, plain = main_arm(run.arms), [PLAIN] if "plain" in run.arms else []
+    if arm in ("asm", "plain"):
+        return [" ".join([WHAT_ASM, *plain])]
+    how = SORTED.format(erased=ERASED.get(str(run.config.get("asm_erase")), ERASED["clean"]))
+    return [WHAT_ONLINE if arm == "online" else WHAT, *([" ".join([how, *plain])] if _sorts(run) else [])]
 
 
 def _attempt(title: str, make: Callable[[Report], list[str]], report: Report) -> list[str]:
@@ -134,6 +174,7 @@ def _about(run: Run, report: Report) -> dict[str, str]:
     images = f"images of {side}×{side}" if side else "images"
     told = {
         "Data": f"{config.get('data', '')}: {counts} {images}, {len(report.classes)} classes".removeprefix(": "),
+        "Labels": run.noise,
         "Network": str(run.model.get("architecture") or config.get("model") or ""),
         "Arms": arms_sentence(run.arms),
         "Rounds": f"{run.main[-1].round}; picked by validation: round {picked.round}"

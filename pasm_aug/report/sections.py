@@ -12,8 +12,9 @@ from pasm_aug.report.difference import class_differences
 from pasm_aug.report.figures import accuracy_figure, change_figure, confusion_figure, curves_figure, gains_figure
 from pasm_aug.report.maps import mean_images
 from pasm_aug.report.movement import RoundPoints
-from pasm_aug.report.outcome import duration, gain_rows, network_name, table_rows
+from pasm_aug.report.outcome import gain_rows, network_name, table_rows
 from pasm_aug.report.page import figure, grid, is_jpeg, paragraph, settings, table
+from pasm_aug.report.partitions import Sorted
 from pasm_aug.report.run_folder import Run, read_metrics
 from pasm_aug.rounds.results import RoundResult, best_round
 
@@ -23,6 +24,7 @@ HOW = (
     "images that are right under a grey square of 13/48 of the image, mean over its places / right at all of them. "
     "Erased: share of the pixels of the training images."
 )
+NOISY = " Accuracy on the training images counts the labels as given, the wrong ones among them."
 PAIRED = (
     "Gains in points of accuracy, with 95 % intervals; won: test images that only the first of the two has right. "
     "Where the predictions of every image are known, only those count on which the two disagree, so these intervals "
@@ -40,6 +42,7 @@ class Report:
         dataset: the training split as it was mined, with ``classes`` and ``labels``; ``None`` if it cannot be opened.
         points: the places of the main arm's rounds.
         size: of the erased square.
+        partitions: of all networks that sorted their labels.
     """
 
     run: Run
@@ -48,6 +51,7 @@ class Report:
     points: list[RoundPoints]
     seconds: dict[str, float]
     size: float | int
+    partitions: list[Sorted] = field(default_factory=list)
     images: dict[str, bytes] = field(default_factory=dict)
 
     @functools.cached_property
@@ -72,7 +76,7 @@ def accuracy(report: Report) -> list[str]:
         if any(getattr(r, split) for results in arms.values() for r in results)
     ]
     head = ("network", "train", "validation", "test", "under a square", "erased")
-    parts = [table(head, rows, picked, caption=HOW), grid(charts)]
+    parts = [table(head, rows, picked, caption=HOW + NOISY * bool(report.run.noise)), grid(charts)]
     if gains := gain_rows(arms):
         titles = ("network", "validation", "test", "on test", "won / lost")
         parts.append(table(titles, gains, caption=PAIRED, text=(3,)))
@@ -139,10 +143,10 @@ def training(report: Report) -> list[str]:
     """Loss, validation accuracy and erased share over the epochs of every arm."""
     tables = {arm: [t for r in results if (t := read_metrics(r))] for arm, results in report.run.arms.items()}
     tables = {arm: rounds for arm, rounds in tables.items() if rounds}
-    charts = []
+    charts, given = [], ", by the labels as given" * bool(report.run.noise)
     for column, title in (
         ("val_accuracy", "accuracy on validation"),
-        ("running_accuracy", "accuracy on the training images, as seen"),
+        ("running_accuracy", f"accuracy on the training images, as seen{given}"),
         ("loss", "loss (students': with the distillation)"),
         ("erased_share", "share of the pixels erased"),
     ):
@@ -151,41 +155,6 @@ def training(report: Report) -> list[str]:
             caption = f"Over the epochs of all rounds: {title}."
             charts.append(report.draw(f"training-{column}", curves_figure(tables, column, title), caption))
     return [grid(charts)] if charts else []
-
-
-def costs(report: Report) -> list[str]:
-    """Time of each stage, queries of each round."""
-    total = sum(report.seconds.values())
-    parts = []
-    if total:
-        stages = sorted(report.seconds.items(), key=lambda item: -item[1])
-        spent = [(_stage(name), duration(value), f"{value / total:.0%}") for name, value in stages]
-        shares = [value / stages[0][1] for _, value in stages]
-        parts.append(table(("stage", "time", "share"), spent, caption="Time of each stage.", shares=shares))
-    rounds = [
-        r for arm, results in report.run.arms.items() for r in results if r.round or arm == next(iter(report.run.arms))
-    ]
-    rows = [
-        (
-            network_name(r),
-            duration(r.seconds["mine"]) if "mine" in r.seconds else "–",
-            duration(r.seconds["train"]) if "train" in r.seconds else "–",
-            f"{r.queries:,}" if r.queries else "–",
-            f"{r.queries / r.train.count:,.1f}" if r.queries else "–",
-            f"{r.erased_share:.1%}" if r.erased_share else "–",
-        )
-        for r in rounds
-    ]
-    head = ("network", "mining", "training", "queries", "queries an image", "pixels erased")
-    queries = sum(r.queries for r in rounds)
-    caption = f"Cost of each network; {queries:,} queries of the teacher in all searches."
-    return [*parts, table(head, rows, caption=caption)]
-
-
-def _stage(name: str) -> str:
-    """A stage without the explanation of its arm."""
-    arm, _, kind = name.rpartition(": ")
-    return f"{arm.partition(':')[0]}: {kind}" if arm else kind
 
 
 def options(report: Report) -> list[str]:

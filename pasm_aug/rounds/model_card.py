@@ -9,18 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
+from pasm_aug.asm.options import AsmOptions
+from pasm_aug.core.options import identity
 from pasm_aug.data.base import EXPRESSIONS
-from pasm_aug.rounds.arms import AUGMENTS
+from pasm_aug.rounds.arms import AUGMENTS, BARE
+from pasm_aug.rounds.model_card_scores import SPLITS, judged, scores_text
 from pasm_aug.rounds.results import RoundResult
-from pasm_aug.training.evaluation import Metrics
-from pasm_aug.training.interval import wilson
 
-MISTAKES = 5  # the most frequent ones are told
-SPLITS = {"train": "training", "val": "validation", "test": "test", "apart": "test, without images also in training"}
-
+ASM = (
+    "**Labels sorted out.** It was trained by Adaptive Sample Mining (Zhang et al., arXiv 2310.05618): two networks "
+    "together, whose logits it averages. Before every epoch each training label was called clean, ambiguous or noise "
+    "by what both said of it, and learned as it is, in part, or not at all; `partition.safetensors` tells which."
+)
 USE = (
     "It classifies images like those it was trained on: {size}, one of {count} classes each. It always predicts "
     "one of these classes, also for an image that shows none of them, and its probabilities are not calibrated. "
@@ -48,22 +50,26 @@ def model_card(info: Mapping[str, Any], result: RoundResult, *, options: Mapping
     data = info.get("data") or {}
     network = info.get("architecture") or "own network"
     name = f"{data.get('name') or 'own data'}, {network}, {result.arm} round {result.round}"
+    options = options or {}
+    sorts = options.get("method") == "asm" and not (result.round == 0 and info.get("parent"))  # and not taken over
     parts = [
-        _front_matter(name, data, classes, result),
+        _front_matter(name, data, classes, result, sorts),
         f"# {name}",
-        f"{_network(info, classes)}\n\n{_origin(info, result)}",
+        f"{_network(info, classes)}\n\n{_origin(info, result, options)}",
+        *([ASM] if sorts else []),
         f"## Load it\n\n{_loading(info)}",
-        f"## How good it is\n\n{_scores(result)}\n\n{_classes(classes, result)}\n\n{_mistakes(classes, result)}",
+        f"## How good it is\n\n{scores_text(classes, result)}",
         f"## What it learned from\n\n{_data(data, result)}",
-        f"## How it was trained\n\n{_training(result, options or {})}",
+        f"## How it was trained\n\n{_training(result, options)}",
         f"## What it is for, and what not\n\n{_use(info, classes)}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(name: str, data: Mapping[str, Any], classes: list[str], result: RoundResult) -> str:
-    split, scores = _judged(result)
+def _front_matter(name: str, data: Mapping[str, Any], classes: list[str], result: RoundResult, sorts: bool) -> str:
+    split, scores = judged(result)
     subject = ["facial-expression-recognition"] if set(classes) & set(EXPRESSIONS) else []
+    sorting = ["noisy-labels", "asm"] if sorts else []
     measured = [
         {"type": "accuracy", "name": "accuracy", "value": round(scores.accuracy, 6)},
         {"type": "recall", "name": "mean recall over the classes", "value": round(scores.mean_per_class, 6)},
@@ -72,7 +78,7 @@ def _front_matter(name: str, data: Mapping[str, Any], classes: list[str], result
     head = {
         "library_name": "pasm_aug",
         "pipeline_tag": "image-classification",
-        "tags": ["image-classification", *subject, "data-augmentation", "pasm"],
+        "tags": ["image-classification", *subject, "data-augmentation", "pasm", *sorting],
         "metrics": ["accuracy", "recall"],
         "model-index": [
             {
@@ -101,17 +107,21 @@ def _network(info: Mapping[str, Any], classes: list[str]) -> str:
     return f"{text}; `model.preprocess` is the network's own."
 
 
-def _origin(info: Mapping[str, Any], result: RoundResult) -> str:
+def _origin(info: Mapping[str, Any], result: RoundResult, options: Mapping[str, Any]) -> str:
+    method = "Point Adversarial Self Mining (arXiv 2008.11401)"
+    if {"asm", "plain"} & {result.arm, options.get("augment")}:
+        method = "a run of Adaptive Sample Mining (arXiv 2310.05618)"
     if result.round == 0:
         origin = (
             f"taken over from `{Path(info['parent']).name}`" if info.get("parent") else "trained on the labels alone"
         )
-        return f"It is the first teacher of Point Adversarial Self Mining (arXiv 2008.11401), {origin}."
+        return f"It is the first teacher of {method}, {origin}."
     start = "from its teacher's weights" if info.get("initial", "refine") == "refine" else "from new weights"
+    arm, whole = AUGMENTS.get(result.arm, result.arm), result.arm in BARE
     text = (
-        f"It is the student of round {result.round} of Point Adversarial Self Mining (arXiv 2008.11401); way of "
-        f"erasing: {AUGMENTS.get(result.arm, result.arm)}. It began {start} and learned from the erased images and "
-        f"from the predictions of its teacher (round {result.teacher_round}) to the whole ones."
+        f"It is the student of round {result.round} of {method}; {'arm' if whole else 'way of erasing'}: {arm}. It "
+        f"began {start} and learned from the {'' if whole else 'erased '}images and from the predictions of its "
+        f"teacher (round {result.teacher_round}) to {'them' if whole else 'the whole ones'}."
     )
     if result.gain_over is None:
         return text
@@ -140,51 +150,11 @@ def _loading(info: Mapping[str, Any]) -> str:
     ]
     if own:
         lines.append("`network` is an untrained network of the same architecture, made by your own code.")
-    elif ":" in str(info["architecture"]) and not str(info["architecture"]).startswith("timm:"):
-        lines.append(f"`{info['architecture']}` must be importable. ")
+    elif ":" in (name := str(info["architecture"]).removeprefix("pair:")) and not name.startswith("timm:"):
+        lines.append(f"`{name}` must be importable. ")
     if not own and info.get("classes"):
         lines.append("Photographs: `pasm-aug predict PHOTO --checkpoint .`")
     return "\n".join(lines).rstrip()
-
-
-def _scores(result: RoundResult) -> str:
-    lines = ["| split | images | right | 95 % interval | mean over the classes |", "|---|--:|--:|--:|--:|"]
-    for split, name in SPLITS.items():
-        scores: Metrics | None = getattr(result, split)
-        if scores is None:
-            continue
-        right, mean = round(scores.accuracy * scores.count), scores.mean_per_class
-        lines.append(f"| {name} | {scores.count:,} | {_interval(right, scores.count)} | {mean:.1%} |")
-    if result.test is None:
-        lines.append("\nThe test split has not been scored: that is done once, when the rounds have stopped.")
-    return "\n".join(lines)
-
-
-def _classes(classes: list[str], result: RoundResult) -> str:
-    split, scores = _judged(result)
-    lines = [f"| class ({SPLITS[split]}) | images | right | 95 % interval |", "|---|--:|--:|--:|"]
-    for number, (name, row) in enumerate(zip(classes, scores.confusion, strict=True)):
-        count = sum(row)
-        found = _interval(row[number], count) if count else "– | no image"
-        lines.append(f"| {_cell(name)} | {count:,} | {found} |")
-    return "\n".join(lines)
-
-
-def _mistakes(classes: list[str], result: RoundResult) -> str:
-    split, scores = _judged(result)
-    wrong = np.array(scores.confusion)
-    counts = wrong.sum(1)
-    np.fill_diagonal(wrong, 0)
-    worst = [divmod(int(flat), len(classes)) for flat in np.argsort(-wrong, axis=None, kind="stable")[:MISTAKES]]
-    told = [
-        f"- {classes[true]} taken for {classes[other]}: {wrong[true, other]:,} of {counts[true]:,} "
-        f"({wrong[true, other] / counts[true]:.0%})"
-        for true, other in worst
-        if wrong[true, other]
-    ]
-    if not told:
-        return f"It makes no mistake on the {SPLITS[split]} split."
-    return "\n".join([f"Its most frequent mistakes on the {SPLITS[split]} split:\n", *told])
 
 
 def _data(data: Mapping[str, Any], result: RoundResult) -> str:
@@ -192,6 +162,12 @@ def _data(data: Mapping[str, Any], result: RoundResult) -> str:
     text = f"`{data.get('name') or 'own data'}`: {', '.join(parts)} images."
     if data.get("digest") is not None:
         text += f" Fingerprint of the training split: {data['digest']}."
+    if data.get("noise"):
+        text += (
+            f" {data.get('flipped', 0):,} of the {result.train.count:,} training labels were made wrong on purpose "
+            f"(`--noise {Path(str(data['noise'])).name}`): it learned from those, and accuracy on the training split "
+            "counts labels as given."
+        )
     return text
 
 
@@ -206,6 +182,9 @@ def _training(result: RoundResult, options: Mapping[str, Any]) -> str:
     for key, value in options.items():
         if key == "data" or value in (None, {}, ""):
             continue
+        if key == "asm":
+            usual = identity(AsmOptions())
+            value = {k: v for k, v in value.items() if v != usual.get(k)} or "all options as by default"
         if isinstance(value, Mapping):
             value = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in value.items() if v is not None)
         lines.append(f"- {key.replace('_', ' ')}: {value}")
@@ -217,21 +196,7 @@ def _use(info: Mapping[str, Any], classes: list[str]) -> str:
     return f"{text}\n\n{FACES}" if set(classes) & set(EXPRESSIONS) else text
 
 
-def _judged(result: RoundResult) -> tuple[str, Metrics]:
-    """The split that tells most about new images, and its scores."""
-    return ("val", result.val) if result.test is None else ("test", result.test)
-
-
 def _size(info: Mapping[str, Any]) -> str:
     kind = {1: "grey", 3: "colour"}.get(info.get("channels", 0), "")
     size = f" of {info['image_size']}×{info['image_size']} pixels" if info.get("image_size") else ""
     return f"{kind} images{size}".strip()
-
-
-def _interval(right: int, count: int) -> str:
-    low, high = wilson(right, count)
-    return f"{right / count:.1%} | {100 * low:.1f} to {high:.1%}"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

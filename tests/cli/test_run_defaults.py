@@ -7,8 +7,8 @@ from pasm_aug.cli.entry import build_parser
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model
-from pasm_aug.report.outcome import FITTED
 from pasm_aug.report.regions import region_shares
+from pasm_aug.report.verdict import FITTED
 from pasm_aug.rounds.arms import default_geometry
 from pasm_aug.search.mine import mine_positions
 from pasm_aug.training.evaluation import evaluate

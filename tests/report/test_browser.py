@@ -11,7 +11,8 @@ import pytest
 from pasm_aug.report.comparison import write_comparison
 from pasm_aug.report.outcome import stage_seconds
 from pasm_aug.report.run_report import write_report
-from tests.made_runs import made_run
+from pasm_aug.rounds.folder import PARTITION
+from tests.made_runs import made_record, made_run
 from tests.shapes import Shapes
 
 BROWSER = next(
@@ -58,13 +59,18 @@ def pages(tmp_path_factory):
         made_run(folder / name, data, rounds=2, baselines=("none", "shuffled-class"), config={"note": "x" * 300})
         for name in ("a-run-with-a-rather-long-name-for-a-folder", "b")
     ]
+    asm = made_run(folder / "asm", data, arm="asm", rounds=1, baselines=("plain",), config={"method": "asm"})
+    for result in asm.main:
+        record = made_record(data.labels, len(classes), flipped=data.labels == 1)
+        record.save(asm.folder / f"round-{result.round}" / PARTITION)
+    sorted_labels = write_report(asm.folder, asm.arms, data, config=asm.config, seconds={}, size=5)
     report = write_report(
         runs[0].folder, runs[0].arms, data, config=runs[0].config, seconds=stage_seconds(runs[0].arms), size=5
     )
-    return {"report": report, "comparison": write_comparison(folder / "comparison.html", runs)}
+    return {"report": report, "asm": sorted_labels, "comparison": write_comparison(folder / "comparison.html", runs)}
 
 
-@pytest.mark.parametrize("name", ["report", "comparison"])
+@pytest.mark.parametrize("name", ["report", "asm", "comparison"])
 def test_on_a_phone_every_image_is_shown_and_nothing_is_wider_than_the_screen(pages, tmp_path, name):
     text = pages[name].read_text()
     assert "<script" not in text

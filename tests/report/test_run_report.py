@@ -14,9 +14,10 @@ from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model
 from pasm_aug.report.figures import confusion_figure
 from pasm_aug.report.gallery import gallery_picks
-from pasm_aug.report.outcome import stage_seconds, text_table, verdict
+from pasm_aug.report.outcome import stage_seconds, text_table
 from pasm_aug.report.regions import region_sentence, region_shares
 from pasm_aug.report.run_report import write_report
+from pasm_aug.report.verdict import verdict
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.search.mine import mine_positions
 from pasm_aug.training.evaluation import Metrics

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 import yaml
 
+from pasm_aug.asm.options import AsmOptions
+from pasm_aug.core.options import identity
 from pasm_aug.models import build_model, save_model
 from pasm_aug.rounds.model_card import model_card
 from pasm_aug.rounds.results import RoundResult
@@ -42,7 +44,8 @@ def student(**changes):
     options = {"test": metrics(CONFUSION), "gain": 0.012, "gain_error": 0.034, "gain_over": 0}
     options |= {"seconds": {"mine": 12.0, "train": 34.0}, "queries": 4000, "erased_share": 0.02}
     options["train"] = options["val"] = metrics([[9, 1, 0], [0, 8, 2], [0, 0, 7]])
-    return RoundResult("point", 1, "out/round-1", 0, True, **(options | changes))
+    options |= {"arm": "point"} | changes
+    return RoundResult(round=1, folder="out/round-1", teacher_round=0, improved=True, **options)
 
 
 def front_matter(card):
@@ -115,6 +118,53 @@ def test_a_first_teacher_and_a_network_of_ones_own():
     assert "model=network" in bare
     assert "pasm-aug predict" not in bare
     assert "| 2 | 20 |" in bare  # classes by number
+
+
+ASM_OPTIONS = OPTIONS | {"method": "asm", "asm": {**identity(AsmOptions()), "low": 0.1, "rule": "fixed"}}
+
+
+def test_a_network_whose_labels_were_sorted_says_so_with_the_options_that_differ():
+    info = INFO | {"architecture": "pair:small"}
+    card = model_card(info, student(), options=ASM_OPTIONS)
+    assert "trained by Adaptive Sample Mining (Zhang et al., arXiv 2310.05618): two networks" in card
+    assert "- asm: low 0.1, rule fixed\n" in card
+    assert "must be importable" not in card
+    assert {"asm", "noisy-labels"} < set(front_matter(card)["tags"])
+    card = model_card(info, student(), options=ASM_OPTIONS | {"asm": identity(AsmOptions())})
+    assert "- asm: all options as by default\n" in card
+    factory = model_card(INFO | {"architecture": "pair:own.code:net"}, student())
+    assert "`own.code:net` must be importable" in factory
+
+
+def test_networks_that_sorted_no_labels_do_not_say_that_they_did():
+    first = RoundResult("teacher", 0, "out/round-0", None, True, *[metrics(CONFUSION)] * 2)
+    assert "Labels sorted out" in model_card(INFO | {"parent": None}, first, options=ASM_OPTIONS)
+    for card in (
+        model_card(INFO, first, options=ASM_OPTIONS),  # taken over from elsewhere
+        model_card(INFO, student(), options=OPTIONS | {"method": "pasm"}),
+        model_card(INFO, student()),
+    ):
+        assert "Labels sorted out" not in card
+        assert "noisy-labels" not in front_matter(card)["tags"]
+
+
+def test_the_arms_that_erase_nothing_learned_from_whole_images():
+    card = model_card(INFO, student(arm="asm"), options=ASM_OPTIONS | {"augment": "asm"})
+    assert "of a run of Adaptive Sample Mining (arXiv 2310.05618); arm: ASM: wrong labels sorted out" in card
+    assert "learned from the images and from the predictions of its teacher (round 0) to them" in card
+    assert "erased images" not in card
+    plain = model_card(INFO, student(arm="plain"), options=OPTIONS | {"method": "pasm", "augment": "plain"})
+    assert "arm: plain training: all labels believed" in plain
+    assert "Labels sorted out" not in plain
+
+
+def test_labels_that_were_made_wrong_are_told_with_their_number():
+    data = INFO["data"] | {"noise": "symmetric:0.3", "flipped": 9}
+    card = model_card(INFO | {"data": data}, student())
+    assert "9 of the 27 training labels were made wrong on purpose (`--noise symmetric:0.3`)" in card
+    listed = model_card(INFO | {"data": data | {"noise": "/home/me/lists/noise03.txt"}}, student())
+    assert "`--noise noise03.txt`" in listed
+    assert "made wrong" not in model_card(INFO, student())
 
 
 def test_a_class_name_cannot_break_the_table():
