@@ -6,7 +6,9 @@ which hold just these), provided that the search's :class:`~pasm_aug.search.resu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,6 +43,35 @@ class Points:
     colour: np.ndarray = field(metadata=_kept("|u1", "KC"))
     p_clean: np.ndarray = field(metadata=_kept("<f4", ""))
     p_point: np.ndarray = field(metadata=_kept("<f4", "K"))
+
+    def __repr__(self) -> str:
+        return f"Points({len(self.hit):,} samples, {int(self.hit.sum()):,} hits, {self.xy.shape[1]} each)"
+
+    def singly(self, start: int = 0) -> Iterator[MinedPoint]:
+        """The first point of each sample; ``start``: index of the first sample."""
+        columns = self.xy[:, 0], self.colour[:, 0], self.p_clean, self.p_point[:, 0]
+        for index, (hit, xy, colour, *p) in enumerate(
+            zip(self.hit.tolist(), *(column.tolist() for column in columns), strict=True), start
+        ):
+            yield MinedPoint(index, (xy[0], xy[1]), tuple(colour), *p) if hit else MinedPoint(index)
+
+
+class MinedPoint(NamedTuple):
+    """The point of one sample, of several the first; all but ``index`` are ``None`` where it was not mined.
+
+    Attributes:
+        index (int): of the sample.
+        xy (tuple of two ints): (column, row) in pixels.
+        colour (tuple of ints): uint8, one a channel.
+        p_clean (float): as in :class:`Points`.
+        p_point (float): as in :class:`Points`.
+    """
+
+    index: int  # type: ignore[assignment]  # the tuple's own method of that name is not missed
+    xy: tuple[int, int] | None = None
+    colour: tuple[int, ...] | None = None
+    p_clean: float | None = None
+    p_point: float | None = None
 
 
 KEPT: dict[str, tuple[str, str]] = {

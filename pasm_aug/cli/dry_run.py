@@ -8,22 +8,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
-import dataclasses
 import io
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate.utils import broadcast_object_list
 from torch import nn
 from torch.utils.data import Subset
 
 from pasm_aug.cli import job
+from pasm_aug.cli.dry_run_mine import try_mine
 from pasm_aug.cli.estimate import (
     Amount,
     Pace,
@@ -35,32 +30,25 @@ from pasm_aug.cli.estimate import (
 )
 from pasm_aug.cli.finish import finish
 from pasm_aug.cli.fit import check_train, fit
-from pasm_aug.cli.noise import with_noise
-from pasm_aug.cli.opening import IN_MEMORY, data_options, model_factory, open_model, say
+from pasm_aug.cli.opening import model_factory, open_model, say
 from pasm_aug.cli.recorded import check_config, config_of
-from pasm_aug.core.errors import UserError
-from pasm_aug.core.image_content import same_channels, to_uint8_tensor
+from pasm_aug.cli.trial import FEW, affordable, memory, sample_of, stage, tell, vanishing_folder, warm_up
+from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
 from pasm_aug.data.base import Split
-from pasm_aug.data.in_memory import InMemory
-from pasm_aug.data.registry import open_dataset
 from pasm_aug.models import load_model
 from pasm_aug.rounds.arms import AUGMENTS, ONE_ROUND, mines
 from pasm_aug.rounds.stopping import MAX_ROUNDS
-from pasm_aug.search.point_search import PointSearch
 from pasm_aug.training.evaluation import evaluate
-from pasm_aug.training.guards import TOLD
 from pasm_aug.training.loading import EpochSampler
 
 EPOCHS = 3  # the first warms up
 LOOKS = 10  # forwards of a test image: 19 hidden parts, most of them through windows at half the cost
-FEW = 2  # images for a first go
-POPULATION = 8  # of a search that is too dear to be tried in full: it makes 16 queries an image
 
 
 def dry_run(args: argparse.Namespace) -> None:
-    """Try ``pasm-aug run`` or ``pasm-aug train`` with these options; nothing of it stays.
+    """Try ``pasm-aug run``, ``train`` or ``mine`` with these options; nothing of it stays.
 
     Raises:
         ValueError: a stage failed; says which and why.
@@ -68,8 +56,8 @@ def dry_run(args: argparse.Namespace) -> None:
     say("dry run: one batch of every stage; nothing is kept")
     if getattr(args, "seeds", None):
         say(f"what follows is for one seed; --seeds asks for {len(args.seeds)}")
-    with _vanishing_folder() as folder:
-        (_try_run if args.command == "run" else _try_train)(args, folder)
+    with vanishing_folder() as folder:
+        {"run": _try_run, "train": _try_train, "mine": try_mine}[args.command](args, folder)
 
 
 def _try_run(args: argparse.Namespace, folder: Path) -> None:
@@ -78,26 +66,26 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
     check_config(args.out, config)
     pace, splits, amount, stored = _read(args, ("train", "val", "test"))
     rounds = min(1, sure_rounds(args))
-    with _stage("making the network"):
+    with stage("making the network"):
         options = job.round_options(args, splits["train"])
-    search, share = _affordable(options.point_search, tuple(to_uint8_tensor(splits["train"][0][0]).shape))
+    search, share = affordable(options.point_search, tuple(to_uint8_tensor(splits["train"][0][0]).shape))
     quick: dict[str, Any] = {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "rounds": rounds}
     quick |= {"search": search, "progress": False, "teacher_training": {"epochs": EPOCHS, "lr": args.teacher_lr}}
     model, arms = model_factory(args, len(splits["train"].classes)), {}
     results = job.run_arms(names, model, splits, folder, replaced(options, **quick))
-    with _stage("first teacher"):
+    with stage("first teacher"):
         arms[names[0]] = [result for _, result in islice(results, 1)]
         teacher = load_model(folder / "round-0", model=model())
-    with _stage("scoring"):
+    with stage("scoring"):
         pace.start, pace.score = _seconds_of_scoring(teacher, splits["val"], args)
     if not args.teacher:
         pace.step["teacher"] = _seconds_of_step(_rows(folder / "round-0"), splits, args, pace)
     if any(mines(arm, job.matched_to(names)) for arm in names):
-        with _stage("search"):
-            _warm_up(search, options.miner or teacher, splits["train"])
+        with stage("search"):
+            warm_up(search, options.miner or teacher, splits["train"])
     queries = 0.0
     for arm in names:
-        with _stage(f"round of {AUGMENTS[arm]}"):
+        with stage(f"round of {AUGMENTS[arm]}"):
             arms.setdefault(arm, []).extend(result for _, result in islice(results, rounds + (arm != names[0])))
         last = arms[arm][-1]
         if not last.round:
@@ -106,16 +94,16 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
         if last.queries and not queries:
             pace.mine = share * last.seconds["mine"] / len(splits["train"])
             queries = share * last.queries / len(splits["train"])
-    with _stage("test scores"):
+    with stage("test scores"):
         list(results)
     started = time.perf_counter()
-    with _stage("report"), contextlib.redirect_stdout(io.StringIO()):
+    with stage("report"), contextlib.redirect_stdout(io.StringIO()):
         if process_state().is_main_process:
             finish(folder, arms, splits["train"], config, {})
     pace.report = time.perf_counter() - started
     seconds = seconds_of_run(args, names, pace, amount)
     number = sure_rounds(args)
-    _tell(seconds, f" with {number} round{'s' * (number != 1)}")
+    tell(seconds, f" with {number} round{'s' * (number != 1)}")
     if args.rounds is None and number < MAX_ROUNDS and names[0] not in ONE_ROUND:
         further = sum(seconds_of_round(args, names, pace, amount, number + 1).values())
         say(f"Each further round takes about {rough_duration(further)}; at most {MAX_ROUNDS} rounds are run.")
@@ -123,7 +111,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
     say(f"Steps: {teacher_steps}{args.epochs * amount.steps:,} of each student in each round.")
     if queries:
         say(f"Queries of the search: about {queries * amount.train:,.0f} in each mining, {queries:,.0f} an image.")
-    say(_memory(stored))
+    say(memory(stored))
 
 
 def _try_train(args: argparse.Namespace, folder: Path) -> None:
@@ -131,52 +119,28 @@ def _try_train(args: argparse.Namespace, folder: Path) -> None:
     pace, splits, amount, stored = _read(args, ("train", "val"))
     teacher = open_model(args.teacher, splits["train"].classes, "--teacher") if args.teacher else None
     tried = argparse.Namespace(**vars(args) | {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "quiet": True})
-    with _stage("training"):
+    with stage("training"):
         trained = fit(tried, splits["train"], splits["val"], teacher, folder)
-    with _stage("scoring"):
+    with stage("scoring"):
         pace.start, pace.score = _seconds_of_scoring(trained.model, splits["val"], args)
     pace.step[args.augment] = _seconds_of_step(trained.history, splits, args, pace)
-    _tell(seconds_of_train(args, pace, amount), "")
+    tell(seconds_of_train(args, pace, amount), "")
     say(f"Steps: {args.epochs * amount.steps:,}.")
-    say(_memory(stored))
+    say(memory(stored))
 
 
 def _read(args: argparse.Namespace, names: tuple[Split, ...]) -> tuple[Pace, dict[str, Any], Amount, int]:
     """Open the splits as they will be and read one batch of each; also the bytes that all images will take."""
+    pace, counts = Pace(time.perf_counter() - args.started), {"test": 0}
     splits: dict[str, Any] = {}
-    counts, stored, pace = {"test": 0}, 0, Pace(time.perf_counter() - args.started)
-    with _stage("reading the images"):
+    stored = 0
+    with stage("reading the images"):
         for name in names:
-            started = time.perf_counter()
-            dataset = open_dataset(
-                args.data, args.root, name, size=args.image_size, limit=args.limit, **data_options(args)
-            )
-            with_noise(args, name, dataset)  # a list may be of other data; the batch itself is timed with true labels
-            opened, counts[name] = time.perf_counter(), len(dataset)
-            small: Any = dataset.limited(max(args.batch_size, len(dataset.classes)))
-            size = len(dataset) * 3 * args.image_size**2
-            pace.opening += opened - started
-            if size <= IN_MEMORY or args.decoded:
-                small = InMemory(small, progress=False)
-                pace.read = (time.perf_counter() - opened) / len(small)  # the last split's: the first ones warm up
-                stored += 0 if args.decoded else size * to_uint8_tensor(small[0][0]).shape[0] // 3
-            splits[name] = small
-    steps = _steps(counts["train"], args)
-    return pace, splits, Amount(**counts, steps=steps, looks=LOOKS), stored
-
-
-def _affordable(search: PointSearch, shape: tuple[int, ...]) -> tuple[PointSearch, float]:
-    """A search that takes seconds, and how many times as dear the chosen one is."""
-    if search.mode == "seeded":
-        return search, 1.0
-    small = dataclasses.replace(search, mode="paper", population_size=POPULATION, generations=1)
-    return small, search.cost(shape) / small.cost(shape)
-
-
-def _warm_up(search: PointSearch, teacher: nn.Module, dataset: Any) -> None:
-    few = [dataset[index] for index in range(min(FEW, len(dataset)))]
-    images = torch.stack(same_channels([to_uint8_tensor(image) for image, _ in few]))
-    search.run(teacher, images, [int(label) for _, label in few])
+            found = sample_of(args, name, args.batch_size)
+            splits[name], counts[name] = found.images, found.length
+            pace.opening, stored = pace.opening + found.opening, stored + found.stored
+            pace.read = found.each or pace.read  # the last split's: the first ones warm up
+    return pace, splits, Amount(**counts, steps=_steps(counts["train"], args), looks=LOOKS), stored
 
 
 def _seconds_of_scoring(network: nn.Module, split: Any, args: argparse.Namespace) -> tuple[float, float]:
@@ -205,46 +169,3 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 def _steps(length: int, args: argparse.Namespace) -> int:
     return len(EpochSampler(length, args.batch_size, least=2, world=process_state().num_processes))
-
-
-def _tell(seconds: dict[str, float], condition: str) -> None:
-    say(f"\nAll of it will take about {rough_duration(sum(seconds.values()))}{condition}, of which:")
-    for name, value in seconds.items():
-        say(f"  {rough_duration(value):>8}  {name}")
-
-
-def _memory(stored: int) -> str:
-    """The most memory that was taken so far, with what the images of all splits will add."""
-    parts = []
-    if sys.platform != "win32":
-        import resource
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        parts.append(f"{(peak + stored) / 2**30:.1f} GB ({stored / 2**20:,.0f} MB of it images)")
-    if process_state().device.type == "cuda":
-        parts.append(f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GB on the GPU")
-    return f"Memory: about {'; '.join(parts)}." if parts else ""
-
-
-@contextlib.contextmanager
-def _stage(name: str) -> Iterator[None]:
-    """Says that a stage is fine and what it took, or what is wrong with it."""
-    started = time.perf_counter()
-    try:
-        yield
-    except Exception as error:
-        told = isinstance(error, (UserError, OSError, *TOLD))
-        kind = "" if told else f"{type(error).__name__}: "
-        raise UserError(f"{name}: {kind}{error}") from error
-    say(f"  {name:<60} ok {time.perf_counter() - started:6.1f} s")
-
-
-@contextlib.contextmanager
-def _vanishing_folder() -> Iterator[Path]:
-    """One temporary folder for all processes."""
-    state = process_state()
-    with contextlib.ExitStack() as stack:
-        own = stack.enter_context(tempfile.TemporaryDirectory(prefix="dry-run-")) if state.is_main_process else None
-        yield Path(broadcast_object_list([own])[0])
-        state.wait_for_everyone()

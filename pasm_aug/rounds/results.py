@@ -14,7 +14,7 @@ from pasm_aug.core.files import read_json, write_csv, write_json
 from pasm_aug.training.evaluation import Metrics
 
 
-@dataclass
+@dataclass(repr=False)
 class RoundResult:
     """One trained network of a run: round 0 is the first teacher, the others are students.
 
@@ -43,6 +43,12 @@ class RoundResult:
     gain: float = 0.0
     gain_error: float = 0.0
     gain_over: int | None = None
+
+    def __repr__(self) -> str:
+        known = {"train": self.train, "val": self.val, "test": self.test}
+        scores = ", ".join(f"{name} {one.accuracy:.1%}" for name, one in known.items() if one is not None)
+        improved = ", improved" if self.improved and self.round else ""
+        return f"RoundResult({self.arm}, round {self.round}: {scores}{improved}, {self.folder!r})"
 
     def save(self) -> None:
         """Write ``result.json``, and ``predictions.csv``: every validation and test image's label and prediction."""

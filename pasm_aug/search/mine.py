@@ -30,6 +30,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest
 from pasm_aug.core.processes import process_state
+from pasm_aug.search.closing import Account
 from pasm_aug.search.fingerprint import make_fingerprint
 from pasm_aug.search.options import Mode
 from pasm_aug.search.point_search import PointSearch
@@ -57,6 +58,7 @@ def mine_positions(
     resume: bool = True,
     refresh: tuple[PositionCache, float] | None = None,
     progress: bool = True,
+    tell: Callable[[str], None] | None = None,
 ) -> PositionCache:
     """Search every image of ``dataset`` and write the points found to ``path``.
 
@@ -78,11 +80,14 @@ def mine_positions(
         resume: go on from journals and an existing cache; ``False`` starts anew.
         refresh: (cache of an earlier teacher, threshold): search only images whose true-class probability moved by
             the threshold or more; see :func:`~pasm_aug.search.refresh.refreshed`.
+        progress: show a bar, and write what was found to standard error in the end.
+        tell: takes what was found instead, whatever ``progress`` says.
 
     Raises:
         ValueError: items that change from one reading to the next, labels without an output, NaN logits.
         CacheError: what lies at ``path`` belongs to another teacher or search, or is damaged.
     """
+    account = Account()
     assert isinstance(dataset, Sized)
     if not len(dataset):
         raise UserError("dataset must not be empty")
@@ -101,7 +106,11 @@ def mine_positions(
             fingerprint["refresh"] = {"threshold": refresh[1], "before": refresh[0].metadata["fingerprint"]}
             find = functools.partial(refreshed, search, *refresh, objective)
         how: dict[str, Any] = {"resume": resume, "workers": workers, "progress": progress, "state": state}
-        return _mine(objective, find, dataset, path, search, fingerprint, **how)
+        _mine(objective, find, dataset, path, search, fingerprint, account, **how)
+    cache = PositionCache.open(path)
+    if (tell or progress) and state.is_main_process:
+        (tell or functools.partial(tqdm.write, file=sys.stderr))(account.text(cache))
+    return cache
 
 
 def _mine(
@@ -111,16 +120,18 @@ def _mine(
     path: Path,
     search: PointSearch,
     fingerprint: dict[str, Any],
+    account: Account,
     *,
     resume: bool,
     workers: int,
     progress: bool,
     state: PartialState,
-) -> PositionCache:
+) -> None:
     """What :func:`mine_positions` does once it knows what to make of what."""
     channels = fingerprint["probe_shape"][0]
     with FileLock(path, doing="mined", enabled=state.is_main_process, error=CacheError):
         rows = _known_rows(path, fingerprint, search.points, channels, resume, state)
+        account.paid = int(rows["queries"].sum(dtype=np.int64))
         state.wait_for_everyone()
         done = set(zip(rows["key"].tolist(), rows["label"].tolist(), strict=True))
         if not done:
@@ -145,10 +156,7 @@ def _mine(
         if state.is_main_process:
             _merge(path, dataset, fingerprint, rows, {i: k for share, _, _ in shares for i, k in share.items()})
         state.wait_for_everyone()
-    if progress and state.is_main_process and (searched := sum(seen for _, seen, _ in shares)):
-        right = sum(right for _, _, right in shares)
-        tqdm.write(f"the teacher has {right / searched:.1%} of the {searched:,} images right", file=sys.stderr)
-    return PositionCache.open(path)
+    account.searched, account.right = (sum(share[i] for share in shares) for i in (1, 2))
 
 
 _times = Counter[str]()  # that each path was mined in this process; the same in all of them

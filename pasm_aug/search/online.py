@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import PIL.Image
 import torch
 from torch import Tensor, nn
 
@@ -204,6 +205,13 @@ class OnlineAdversarialErase:
         bound = OnlineAdversarialErase(model, preprocess=self.preprocess or preprocess, **vars(own))
         bound.reserve(samples)
         return bound
+
+    def preview(self, images: Tensor, labels: Tensor, **options: Any) -> PIL.Image.Image:
+        """A contact sheet of images, and how this would erase them now; no state changes. The options ``classes``,
+        ``draws`` and ``seed``: :func:`~pasm_aug.search.online_preview.online_sheet`."""
+        from pasm_aug.search.online_preview import online_sheet  # not for training
+
+        return online_sheet(type(self), self.model, self.options, self.preprocess, images, labels, **options)
 
     def settings(self) -> dict[str, Any]:
         """Its options but for network and preprocessing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, Literal, get_args
 
 import torch
@@ -16,7 +16,7 @@ Misclassified = Literal["mine", "predicted", "skip"]
 Strategy = Literal["rand1", "best1"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchOptions:
     """Options of :class:`~pasm_aug.search.point_search.PointSearch`.
 
@@ -88,6 +88,15 @@ class SearchOptions:
                 raise UserError(f"{name} must be at least {low}, got {value}")
         if self.mode == "seeded" and self.candidates is not None and self.candidates < self.points:
             raise UserError(f"candidates must be at least points, got {self.candidates} for {self.points} points")
+
+    def __repr__(self) -> str:
+        """The mode, and the options that are not as they are by default."""
+        changed = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
+        if callable(self.objective):
+            changed["objective"] = _path_of(self.objective)
+        changed.pop("mode", None)
+        words = [repr(self.mode), *(f"{name}={value!r}" for name, value in changed.items())]
+        return f"{type(self).__name__}({', '.join(words)})"
 
     @property
     def exact(self) -> int:

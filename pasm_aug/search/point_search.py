@@ -25,7 +25,7 @@ from pasm_aug.search.result import PointResult
 from pasm_aug.search.teacher import TeacherObjective
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PointSearch(SearchOptions):
     """A search with its options (:class:`~pasm_aug.search.options.SearchOptions`); :meth:`run` does it."""
 

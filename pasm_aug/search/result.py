@@ -38,6 +38,14 @@ class PointResult:
     forwards: NDArray[np.float64]
     mined: NDArray[np.bool_]
 
+    def __repr__(self) -> str:
+        count, points, _ = self.xy.shape
+        fall = ""
+        if self.mined.any():
+            clean, point = self.p_clean[self.mined].mean(), self.p_point[self.mined, 0].mean()
+            fall = f", mean p(label) {clean:.3f} → {point:.3f}, {int(self.queries.sum()):,} queries"
+        return f"PointResult({count:,} images, {int(self.mined.sum()):,} mined, {points} each{fall})"
+
     @classmethod
     def empty(cls, count: int, points: int, channels: int) -> Self:
         """Of images none of which has been mined yet."""

@@ -22,7 +22,7 @@ from pasm_aug.training.interval import wilson
 from pasm_aug.training.loading import EpochSampler, make_loader
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Metrics:
     """Scores of one network on one split; rows of ``confusion`` are true classes, columns predicted ones.
 
@@ -35,7 +35,12 @@ class Metrics:
     per_class: list[float | None]
     confusion: list[list[int]]
     count: int
-    predictions: np.ndarray | None = field(default=None, compare=False, repr=False)
+    predictions: np.ndarray | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        known = any(recall is not None for recall in self.per_class)
+        mean = f", mean over the classes {self.mean_per_class:.2%}" if known else ""
+        return f"Metrics({self.accuracy:.2%} of {self.count:,} images right{mean}, loss {self.loss:.3f})"
 
     def asdict(self) -> dict[str, Any]:
         scores = asdict(replace(self, predictions=None))

@@ -10,7 +10,7 @@ import numpy as np
 from pasm_aug.training.occluders import Square
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SquareScores:
     """Accuracy under a square of one size and fill, tried at places in rows and columns.
 
@@ -33,11 +33,15 @@ class SquareScores:
     tops: np.ndarray
     lefts: np.ndarray
     worst: float
-    robust: np.ndarray = field(repr=False)
+    robust: np.ndarray
     mean: float | None = None
-    counts: np.ndarray | None = field(default=None, repr=False)
-    heatmap: np.ndarray | None = field(default=None, repr=False)
-    class_heatmaps: np.ndarray | None = field(default=None, repr=False)
+    counts: np.ndarray | None = None
+    heatmap: np.ndarray | None = None
+    class_heatmaps: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        mean = "" if self.mean is None else f"mean {self.mean:.1%}, "
+        return f"SquareScores({self.side} px {self.fill} at {self.places} places: {mean}worst {self.worst:.1%})"
 
     @property
     def places(self) -> int:
@@ -77,7 +81,7 @@ class BandScores:
         return {"top": self.top, "bottom": self.bottom, "accuracy": self.accuracy}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OcclusionMetrics:
     """What :func:`~pasm_aug.training.occlusion.evaluate_occlusion` found.
 
@@ -91,13 +95,21 @@ class OcclusionMetrics:
     """
 
     clean: float
-    clean_right: np.ndarray = field(repr=False)
-    labels: np.ndarray = field(repr=False)
+    clean_right: np.ndarray
+    labels: np.ndarray
     squares: tuple[SquareScores, ...]
     bands: dict[str, BandScores]
     size: tuple[int, int]
     classes: int
     forwards: int
+
+    def __repr__(self) -> str:
+        means = [scores.mean for scores in self.squares if scores.mean is not None]
+        worst = [scores.worst for scores in self.squares]
+        words = [f"{self.count:,} images: clean {self.clean:.1%}", f"{len(self.squares)} squares"]
+        words += [f"{name} {_span(shares)}" for name, shares in (("mean", means), ("worst", worst)) if shares]
+        words += [f"without {name} {band.accuracy:.1%}" for name, band in self.bands.items()]
+        return f"OcclusionMetrics({', '.join(words)})"
 
     @property
     def count(self) -> int:
@@ -157,6 +169,12 @@ def square_scores(
         heatmap=right.mean(0).reshape(grid),
         class_heatmaps=of_classes.reshape(classes, *grid),
     )
+
+
+def _span(shares: list[float]) -> str:
+    """The least and the greatest of some shares."""
+    low, high = (f"{one(shares):.1%}" for one in (min, max))
+    return low if low == high else f"{low} to {high}"
 
 
 def _plain(values: np.ndarray | None) -> Any:

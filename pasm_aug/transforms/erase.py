@@ -172,6 +172,13 @@ class PointAdversarialErase(v2.Transform):
         """(pixels erased, pixels seen) over all processes, or by this one alone."""
         return erased_area(self._counters, here=here)
 
+    def preview(self, dataset: Any, *, count: int = 8, draws: int = 3, seed: int = 0) -> PIL.Image.Image:
+        """A contact sheet: images of a data set and draws of this transform of each, misses framed in red; for the
+        arguments see :func:`~pasm_aug.transforms.preview.preview_sheet`. Counters and random states stay."""
+        from pasm_aug.transforms.preview import preview_sheet  # not for loader workers
+
+        return preview_sheet(self, dataset, count=count, draws=draws, seed=seed)
+
     def __getstate__(self) -> dict[str, Any]:
         """Without what every module has: workers are started with less than a kilobyte."""
         usual = vars(torch.nn.Module())

@@ -3,8 +3,8 @@ import tempfile
 
 import pytest
 
-from pasm_aug.cli.dry_run import _affordable
 from pasm_aug.cli.entry import main
+from pasm_aug.cli.trial import affordable
 from pasm_aug.search.point_search import PointSearch
 from tests.shapes import Shapes
 
@@ -108,7 +108,7 @@ def test_any_images_and_any_network(empty, tmp_path, capsys):
 @pytest.mark.parametrize("mode", ["paper", "exhaustive"])
 def test_a_search_too_dear_to_try_is_tried_in_small(mode):
     whole = PointSearch(mode, objective="margin", seed=3)
-    small, share = _affordable(whole, (3, 48, 48))
+    small, share = affordable(whole, (3, 48, 48))
     assert small.objective == "margin"
     assert small.cost((3, 48, 48)) <= 20
     assert share * small.cost((3, 48, 48)) == whole.cost((3, 48, 48))
@@ -116,4 +116,4 @@ def test_a_search_too_dear_to_try_is_tried_in_small(mode):
 
 def test_the_seeded_search_is_tried_as_it_is():
     search = PointSearch()
-    assert _affordable(search, (1, 8, 8)) == (search, 1.0)
+    assert affordable(search, (1, 8, 8)) == (search, 1.0)

@@ -56,8 +56,7 @@ class Switch(argparse.BooleanOptionalAction):
         self.help = help
 
 
-def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> argparse._ArgumentGroup:
-    group = parser.add_argument_group("data")
+def add_source(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--data",
         choices=tuple(DATA),
@@ -65,13 +64,24 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> ar
         help="; ".join(f"{name}: {text}" for name, text in DATA.items()),
     )
     group.add_argument("--root", metavar="DIR", type=path, help="where the data set lies (not for synthetic)")
+    group.add_argument("--limit", metavar="N", type=at_least(1, int), help="use at most N images of each split")
+
+
+def add_split(group: argparse._ArgumentGroup, default: str) -> None:
+    group.add_argument(
+        "--split", choices=("train", "val", "test", "all"), default=default, help="which split; all: CK+ has it"
+    )
+
+
+def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("data")
+    add_source(group)
     group.add_argument(
         "--decoded",
         metavar="DIR",
         type=path,
         help="keep the decoded, resized images in files there, for sets that do not fit into memory",
     )
-    group.add_argument("--limit", metavar="N", type=at_least(1, int), help="use at most N images of each split")
     group.add_argument(
         "--image-size",
         metavar="S",
@@ -79,9 +89,7 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> ar
         help="images are resized to S×S (default: 48 for the small network, else 224, the paper's)",
     )
     if split:
-        group.add_argument(
-            "--split", choices=("train", "val", "test", "all"), default=split, help="which split; all: CK+ has it"
-        )
+        add_split(group, split)
     return group
 
 
@@ -135,8 +143,7 @@ def add_search(parser: argparse.ArgumentParser, more: str = "") -> argparse._Arg
     return group
 
 
-def add_machine(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    group = parser.add_argument_group("machine")
+def add_seed_and_device(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--seed",
         metavar="S",
@@ -145,6 +152,11 @@ def add_machine(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         help="of weights, order, erasing and search; data splits do not depend on it",
     )
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+
+
+def add_machine(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("machine")
+    add_seed_and_device(group)
     group.add_argument("--workers", metavar="W", type=at_least(0, int), default=0, help="processes that load images")
     group.add_argument("--quiet", action=Switch, help="no progress bars")
     return group
