@@ -25,7 +25,7 @@ from pasm_aug.data.fer2013 import FER2013
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 
 _PACKAGES = ("pasm_aug", "torch", "torchvision", "numpy", "numba", "scipy", "torchattacks")
-_PACKAGES += ("adversarial-robustness-toolbox", "timm", "kornia", "albumentations")
+_PACKAGES += ("adversarial-robustness-toolbox", "timm", "kornia", "albumentations", "cleanlab")
 
 Kind = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pasm_aug.cli.align import add_align
+from pasm_aug.cli.audit import add_audit
 from pasm_aug.cli.check import add_check
 from pasm_aug.cli.environment import (
     Terminated,
@@ -28,10 +30,13 @@ from pasm_aug.cli.environment import (
     warnings_in_one_line,
 )
 from pasm_aug.cli.evaluate import add_evaluate
+from pasm_aug.cli.inspect import add_inspect
 from pasm_aug.cli.mine import add_mine
 from pasm_aug.cli.options.file import read_options, set_options
 from pasm_aug.cli.options.groups import PAPER, HelpFormatter
+from pasm_aug.cli.parser import Parser, Version, complete
 from pasm_aug.cli.predict import add_predict
+from pasm_aug.cli.preview import add_preview
 from pasm_aug.cli.report import add_report
 from pasm_aug.cli.run import add_run
 from pasm_aug.cli.train import add_train
@@ -45,6 +50,9 @@ EXAMPLES = """examples:
   pasm-aug run --data folder --root DIR --model resnet18      on your own images in class folders
   pasm-aug run --options runs/folder/run.yaml --out DIR       an earlier run again, into another folder
   pasm-aug check --data rafdb --root DIR                      look at a data set first
+  pasm-aug audit --data folder --root DIR                     which of its labels are probably wrong
+  pasm-aug preview --data folder --root DIR                   what the erasing does to your images, as a PNG
+  pasm-aug inspect runs/folder/round-1/positions.safetensors  what a file of mined points holds
   pasm-aug align PHOTOS FACES                                 photographs into aligned faces
   pasm-aug evaluate --checkpoint runs/folder/round-1 --data ckplus --root DIR   score one network on other data
   pasm-aug predict PHOTO --checkpoint runs/folder/round-1     what it sees in a photograph
@@ -53,12 +61,13 @@ EXAMPLES = """examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pasm-aug",
         description="Point Adversarial Self Mining (arXiv 2008.11401): hard erased examples instead of random ones.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=Version, help="the versions of this package and of torch")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text, add in (
         ("run", "the whole method: teacher, rounds of mining and distilling, baselines, table, report", add_run),
@@ -68,6 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
         ("predict", "find, align and classify the faces in photographs", add_predict),
         ("align", "photographs into aligned faces, folder by folder", add_align),
         ("check", "look at a data set before training: counts, unreadable files, duplicates, contact sheet", add_check),
+        ("audit", "rank the labels of a data set by how probably they are wrong: table, contact sheet", add_audit),
+        ("preview", "see what the erasing does to your own images: a contact sheet", add_preview),
+        ("inspect", "see what a file of mined points holds: data, teacher, search, what was found", add_inspect),
         ("report", "write a run's table and report.html again", add_report),
     ):
         add(commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter, allow_abbrev=False))
@@ -81,7 +93,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         ValueError: a file of options that cannot be read or holds anything wrong.
     """
     parser = build_parser()
-    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early = Parser(prog=parser.prog, add_help=False, allow_abbrev=False)
     early.add_argument("--options", nargs="?", type=path)
     early.add_argument("--preset", nargs="?")
     given, _ = early.parse_known_args(words[1:])
@@ -97,6 +109,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may follow
+        complete(build_parser())
     try:
         with ended_by_sigterm(), output_anywhere(), warnings_in_one_line():
             return _run(list(sys.argv[1:] if argv is None else argv))

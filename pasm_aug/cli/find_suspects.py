@@ -1,0 +1,194 @@
+"""What ``pasm-aug audit`` does: probabilities by networks of folds, or by a given one, then a ranking in files."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Subset
+from tqdm import tqdm
+
+from pasm_aug.asm.noise_counts import read_noise_counts
+from pasm_aug.asm.out_of_sample import out_of_sample_probabilities
+from pasm_aug.cli.noise import noise_line, with_noise, write_noise
+from pasm_aug.cli.opening import (
+    about,
+    data_options,
+    default_image_size,
+    held,
+    model_factory,
+    open_any_model,
+    say,
+    trained_size,
+)
+from pasm_aug.cli.options.fields import keywords_of
+from pasm_aug.cli.options.noise import settle_noise
+from pasm_aug.cli.recorded import config_of
+from pasm_aug.core.errors import UserError
+from pasm_aug.core.files import read_json, write_atomic, write_csv, write_json
+from pasm_aug.core.image_content import dataset_digest
+from pasm_aug.core.options import replaced
+from pasm_aug.core.processes import process_state
+from pasm_aug.core.recorded_options import refuse
+from pasm_aug.data.joined import JoinedSplits, open_splits
+from pasm_aug.data.mapped_labels import MappedLabels
+from pasm_aug.data.noisy_labels import NoisyLabels
+from pasm_aug.report.suspect_sheet import MOST, suspect_sheet
+from pasm_aug.report.suspects import Findings
+from pasm_aug.rounds.arms import default_geometry
+from pasm_aug.training.balance import labels_of
+from pasm_aug.training.evaluation import logits_of
+from pasm_aug.training.losses import distillation_loss
+from pasm_aug.training.options import LossOptions, TrainingOptions
+
+LINES = 5  # of the most suspicious images, on the terminal
+AT_ONCE = 2048  # images between two steps of a progress bar
+SHOWN_ONLY = ("top", "partitions")  # options that change what is shown, not what is found
+
+
+def audit_into_folder(args: argparse.Namespace) -> None:
+    """Rank the labels, and write ``suspects.csv``, ``suspects.png`` and what it takes to go on into ``--out``."""
+    check_audit(args)
+    images = open_splits(args.data, args.root, args.split, size=args.image_size, limit=args.limit, **data_options(args))
+    counts = None if args.partitions is None else read_noise_counts(args.partitions, len(images))
+    parts = list(images.parts.values())
+    if args.partitions is not None and counts is None:
+        say(f"{args.partitions} does not tell how often a label was called noise")
+    dataset = with_noise(args, args.split, held(args, images if len(parts) > 1 else parts[0], args.split))
+    record(args, dataset)
+    if noise := noise_line(args, dataset):
+        say(noise)
+    found = judged(args, images, dataset, counts)
+    if process_state().is_main_process:
+        write_noise(args.out, dataset)
+        write_csv(args.out / "suspects.csv", found.rows())
+        top = found.order[: args.top].tolist()
+        sheet = suspect_sheet((images.image(int(found.place[one])) for one in top), found.captions(len(top)))
+        write_atomic(args.out / "suspects.png", sheet)
+    say(f"\n{found.table()}\n\nmost suspicious of {len(found.labels):,}:\n{found.top(min(LINES, args.top))}\n")
+    for remark in filter(None, (found.measured(), found.doubt())):
+        say(f"{remark}\n")
+    say(
+        f"→ {args.out}/suspects.csv and suspects.png. What to do next: look at the sheet; correct or leave out what is "
+        "wrong, and audit again into another --out. Leave out no image unseen: rare and hard ones are suspects too."
+    )
+
+
+def check_audit(args: argparse.Namespace) -> None:
+    """Fill in the size of the images and the folder.
+
+    Raises:
+        ValueError: options that cannot be.
+    """
+    settle_noise(args)
+    if args.noise is not None and args.split != "train":
+        raise UserError(f"--noise makes training labels wrong: --split must be train with it, got {args.split}")
+    if args.top > MOST:
+        raise UserError(f"--top must be at most {MOST:,} images, got {args.top:,}")
+    if args.network is None and args.warmup > args.epochs:
+        raise UserError(f"--warmup must be at most the {args.epochs} epochs of a training, got {args.warmup:g}")
+    args.image_size = args.image_size or (trained_size(args.network) if args.network else default_image_size(args))
+    args.out = args.out or Path("runs") / f"audit-{args.data}"
+
+
+def record(args: argparse.Namespace, dataset: Any) -> None:
+    """Write what the probabilities depend on into the folder, or compare it with what is there.
+
+    Raises:
+        ValueError: the folder holds an audit of other options or labels, or something else.
+    """
+    labels = hashlib.sha256(labels_of(dataset).astype("<i8").tobytes()).hexdigest()[:16]
+    options = {name: value for name, value in config_of(args).items() if name not in SHOWN_ONLY}
+    options |= {"images": len(dataset), "labels": labels, "digest": dataset_digest(dataset)}
+    file = args.out / "audit.json"
+    if file.exists():
+        other = f"--out {args.out} holds an audit of other options or labels ({{differing}}): choose another --out"
+        refuse(read_json(file), options, other)
+        say(f"going on with the audit in {args.out}")
+    elif args.out.exists() and any(args.out.iterdir()):
+        raise UserError(f"--out must be a new folder or an existing audit's, got {args.out}, which holds other files")
+    process_state().wait_for_everyone()  # until all have looked at what is there
+    if process_state().is_main_process:
+        args.out.mkdir(parents=True, exist_ok=True)
+        write_json(file, options)
+
+
+def judged(args: argparse.Namespace, images: JoinedSplits, dataset: Any, counts: np.ndarray | None) -> Findings:
+    """What the network, or those of the folds, say of the images; of classes that a network does not know, nothing."""
+    if args.network is None:
+        about(args, dataset)  # what is wrong with the network shows now
+        say(
+            f"{len(dataset):,} images of {len(dataset.classes)} classes, each to be judged by a network that has not "
+            f"seen it: {args.folds} trainings of {args.epochs} epochs"
+        )
+        labels, classes, place = labels_of(dataset), list(dataset.classes), np.arange(len(dataset))
+        probabilities = out_of_sample_probabilities(
+            model_factory(args, len(classes)),
+            dataset,
+            folds=args.folds,
+            seed=args.seed,
+            groups=persons(images),
+            out=args.out / "folds",
+            augment=default_geometry(),
+            loss=functools.partial(distillation_loss, **keywords_of(args, LossOptions)),
+            options=replaced(TrainingOptions(), **keywords_of(args, TrainingOptions)),
+            workers=args.workers,
+            progress=not args.quiet,
+        )
+    else:
+        model, info = open_any_model(args.network)
+        known = MappedLabels(dataset, info["classes"], channels=info.get("channels"))
+        seen = info.get("data", {}).get("digest") in map(dataset_digest, (dataset, *images.parts.values()))
+        say(
+            f"{'' if seen else 'If '}{args.network} was trained on these {'very ' * seen}images"
+            f"{': it' if seen else ', it'} remembers wrong labels too, and in-sample probabilities hide them. Without "
+            "--network every image is judged by a network that has not seen it."
+        )
+        if known.dropped:
+            gone = ", ".join(f"{count:,} {name}" for name, count in known.dropped.items())
+            say(f"left out, for the network does not know their class: {gone}")
+        labels, classes, place = known.labels, list(info["classes"]), known.indices
+        probabilities = in_sample(model, known, args)
+    paths, names = relative(images.paths, args.root), np.array(dataset.classes)
+    return Findings(
+        probabilities,
+        labels,
+        classes,
+        place=place,
+        split=images.split_of[place].tolist(),
+        index=images.index_of[place].tolist(),
+        path=[paths[one] if paths else "" for one in place],
+        noise_epochs=None if counts is None else counts[place],
+        truth=names[dataset.true_labels[place]].tolist() if isinstance(dataset, NoisyLabels) else None,
+    )
+
+
+def in_sample(model: nn.Module, dataset: Any, args: argparse.Namespace) -> np.ndarray:
+    """(N, K) float32 of a network as it is."""
+    starts = range(0, len(dataset), AT_ONCE)
+    quiet = args.quiet or not process_state().is_main_process
+    logits = [
+        logits_of(model, Subset(dataset, range(at, min(at + AT_ONCE, len(dataset)))), device=args.device,
+                  workers=args.workers)
+        for at in tqdm(starts, desc="judging", unit_scale=AT_ONCE, unit=" images", disable=quiet, leave=False)
+    ]  # fmt: skip
+    return torch.cat(logits).double().softmax(1).float().numpy()
+
+
+def persons(images: JoinedSplits) -> list[Any] | None:
+    """(N,) who is on each image, an unknown one a person of its own; ``None`` where nobody is known."""
+    return images.persons and [name or number for number, name in enumerate(images.persons)]
+
+
+def relative(paths: list[Path] | None, root: Path | None) -> list[str]:
+    """The files below ``root``, with ``/``; empty where they are not known."""
+    return [
+        (file.relative_to(root) if root is not None and file.is_relative_to(root) else file).as_posix()
+        for file in paths or ()
+    ]
