@@ -4,13 +4,16 @@
     python benchmarks/audit.py --data fer2013 --root FER2013 [--limit 8000]
 
 A share of the training labels turns into other classes, each as likely (``--noise``, 30 %). Networks of k folds judge
-images that they were not trained on (``out_of_sample_probabilities``: what ``pasm-aug audit`` does), one more network
-judges those that it was trained on. Every ranking sees the same probabilities:
+all images (``judge_by_folds``: what ``pasm-aug audit`` does), one more network judges those that it was trained on. By
+the network that has not seen the image:
 
 - ours: the label's probability raw, less the likeliest other's, over its mean by class; with the rule of the flag;
 - cleanlab's label quality scores, and `find_label_issues`: what it finds first, then the rest, each by self-confidence;
 - a mined pixel (``PointSearch``, ``--budget`` forwards an image): what it leaves of the label's probability, and how
   far it lowers its logarithm ("how little a pixel must do").
+
+By that network and those that have seen it, half of the logits each (``FoldJudgements.together``): what the command
+ranks by.
 
 *Area* is that under precision-recall (average precision) of the wrong labels, over all images and within each class of
 given labels; by chance it is the share of wrong labels.
@@ -20,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +36,13 @@ from torch import nn
 from torch.utils.data import Subset
 from torchvision.transforms import v2
 
-from pasm_aug.asm.folds import deal_folds
-from pasm_aug.asm.out_of_sample import out_of_sample_probabilities
+from pasm_aug.asm.judgements import FoldJudgements
+from pasm_aug.asm.out_of_sample import judge_by_folds
 from pasm_aug.asm.suspects import SCORES, average_precision, label_probability, probably_wrong, suspicion
 from pasm_aug.core.files import write_json
 from pasm_aug.data.fer2013 import FER2013
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.noisy_labels import NoisyLabels
-from pasm_aug.data.overlap import content_keys
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model
 from pasm_aug.search.mine import mine_positions
@@ -49,7 +52,7 @@ from pasm_aug.training.trainer import train
 
 LR = 0.05
 FLIP = v2.RandomHorizontalFlip()
-NAMES = {"self-confidence": "**raw p(label), the default**", "margin": "likeliest other − p(label)"}
+NAMES = {"self-confidence": "raw p(label)", "margin": "likeliest other − p(label)"}
 NAMES |= {"class-normalised": "p(label) ÷ its class's mean"}
 
 
@@ -67,24 +70,26 @@ def rankings(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndar
     return found
 
 
-def rules(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+def rules(judged: FoldJudgements, labels: np.ndarray) -> dict[str, np.ndarray]:
     """Name → (N,) bool, what is called wrong."""
-    found = {"**ours**": probably_wrong(probabilities, labels)}
+    probabilities, by = judged.out_of_sample.astype(np.float64), "confident_learning"
+    alone = probably_wrong(probabilities, labels)
+    found = {"**ours, and together another class is likelier**": alone & (judged.together.argmax(1) != labels)}
+    found["ours, by the network alone that has not seen it"] = alone
     found["cleanlab, find_label_issues"] = find_label_issues(labels, probabilities, n_jobs=1)
-    by = "confident_learning"
     found[f"cleanlab, filter_by={by}"] = find_label_issues(labels, probabilities, n_jobs=1, filter_by=by)
-    found["the network sees another class"] = probabilities.argmax(1) != labels
+    found["that network sees another class"] = probabilities.argmax(1) != labels
     return found
 
 
-def mined(
-    networks: list[nn.Module], data: NoisyLabels, parts: list[np.ndarray], budget: float
-) -> dict[str, np.ndarray]:
+def mined(networks: list[nn.Module], data: NoisyLabels, fold: np.ndarray, budget: float) -> dict[str, np.ndarray]:
     """Suspicion by what one pixel does to each image, mined with the network that has not seen it."""
     left, drop = np.empty(len(data)), np.empty(len(data))
     search = PointSearch(budget=budget)
-    with tempfile.TemporaryDirectory() as folder:
-        for number, (network, part) in enumerate(zip(networks, parts, strict=True)):
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the teacher has")  # few right: many of the labels are wrong
+        for number, network in enumerate(networks):
+            part = np.flatnonzero(fold == number)
             images = Subset(data, part.tolist())
             points = mine_positions(network, images, Path(folder) / f"{number}", search=search, progress=False)
             found = points.lookup(indices=np.arange(len(part)))
@@ -104,15 +109,15 @@ def one_seed(data: InMemory, seed: int, args: argparse.Namespace) -> dict[str, A
         return networks[-1]
 
     with Meter() as training:
-        probabilities = out_of_sample_probabilities(network, noisy, folds=args.folds, **options)
-    keys = content_keys(data[index][0] for index in range(len(data)))
-    parts = deal_folds(noisy.labels, keys, args.folds, seed=seed)
+        judged = judge_by_folds(network, noisy, folds=args.folds, **options)
+    probabilities = judged.out_of_sample.astype(np.float64)
     with Meter() as mining:
-        by_pixel = mined(networks, noisy, parts, args.budget)
+        by_pixel = mined(networks, noisy, judged.fold, args.budget)
     seen = build_model("small", len(data.classes), seed=seed)
     train(seen, noisy, **options)
     remembered = logits_of(seen, noisy, device="cpu").double().softmax(1).numpy()
-    scores = rankings(probabilities.astype(np.float64), noisy.labels) | by_pixel
+    scores = {"**raw p(label) together, the default**": suspicion(judged.together, noisy.labels)}
+    scores |= rankings(probabilities, noisy.labels) | by_pixel
     scores["raw p(label) of a network trained on it"] = suspicion(remembered, noisy.labels)
     areas = {}
     for name, score in scores.items():
@@ -120,7 +125,7 @@ def one_seed(data: InMemory, seed: int, args: argparse.Namespace) -> dict[str, A
         own = [average_precision(noisy.flipped[part], score[part]) for part in members]
         areas[name] = {"all": average_precision(noisy.flipped, score), **dict(zip(data.classes, own, strict=True))}
     found = {}
-    for name, called in rules(probabilities.astype(np.float64), noisy.labels).items():
+    for name, called in rules(judged, noisy.labels).items():
         hits = int((called & noisy.flipped).sum())
         share = {"precision": hits / max(1, int(called.sum())), "recall": hits / int(noisy.flipped.sum())}
         found[name] = {"called": float(called.mean()), **share}

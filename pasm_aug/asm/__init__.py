@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from pasm_aug.asm.losses import tri_loss as tri_loss
     from pasm_aug.asm.method import ASM as ASM
     from pasm_aug.asm.options import AsmOptions as AsmOptions
+    from pasm_aug.asm.out_of_sample import judge_by_folds as judge_by_folds
     from pasm_aug.asm.out_of_sample import out_of_sample_probabilities as out_of_sample_probabilities
     from pasm_aug.asm.record import AsmRecord as AsmRecord
     from pasm_aug.asm.subsets import Partition as Partition
@@ -30,7 +31,7 @@ else:
             "losses": "ramp tri_loss",
             "class_thresholds": "thresholds",
             "subsets": "Partition partition",
-            "out_of_sample": "out_of_sample_probabilities",
+            "out_of_sample": "judge_by_folds out_of_sample_probabilities",
             "suspects": "average_precision probably_wrong ranking suspicion",
         },
     )

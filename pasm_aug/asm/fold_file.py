@@ -1,4 +1,4 @@
-"""What the network of one fold says of the images that it was not trained on: a safetensors file, verified."""
+"""What the network that leaves one fold out says of all images: a safetensors file, verified."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ def check_about(path: Path, about: Mapping[str, Any]) -> None:
     process_state().wait_for_everyone()  # else another looks for it before it is there
 
 
-def write_fold(path: Path, indices: np.ndarray, probabilities: np.ndarray, identity: Mapping[str, Any]) -> None:
-    """Write the ``probabilities`` (n, K) float32 of the images ``indices`` (n,) int64, atomically.
+def write_fold(path: Path, indices: np.ndarray, logits: np.ndarray, identity: Mapping[str, Any]) -> None:
+    """Write the ``logits`` (N, K) float32 of a network, atomically.
 
     Args:
+        indices: (n,) int64, of the images that it was not trained on.
         identity: what they depend on, as JSON holds it.
     """
-    held = {"indices": indices, "probabilities": np.ascontiguousarray(probabilities)}
+    held = {"indices": indices, "logits": np.ascontiguousarray(logits)}
     text = json.dumps(dict(identity))
     write_atomic(path, save(held, {"format": FORMAT, "identity": text, "sha256": _sha256(held, text)}))
 
 
 def read_fold(path: Path, indices: np.ndarray, identity: Mapping[str, Any]) -> np.ndarray:
-    """(n, K) float32, of the images ``indices``.
+    """(N, K) float32 logits of the network that was not trained on the images ``indices``.
 
     Raises:
         ValueError: the file is damaged, or was made of other data or with other options; the message names it.
@@ -54,16 +55,16 @@ def read_fold(path: Path, indices: np.ndarray, identity: Mapping[str, Any]) -> n
     try:
         with safe_open(str(path), framework="np") as file:
             about = file.metadata() or {}
-            held = {name: file.get_tensor(name) for name in ("indices", "probabilities")}
+            held = {name: file.get_tensor(name) for name in ("indices", "logits")}
         text = about["identity"]
         if about["format"] != FORMAT or about["sha256"] != _sha256(held, text):
-            raise ValueError("checksum differs")
+            raise UserError("checksum differs")
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(f"{path} is damaged ({error}): delete it, and its fold is trained again") from error
     refuse(json.loads(text), identity, f"{path} is of other data or options ({{differing}}): {ADVICE}")
     if not np.array_equal(held["indices"], indices):
         raise UserError(f"{path} is of other images: {ADVICE}")
-    return held["probabilities"]
+    return held["logits"]
 
 
 def _sha256(held: Mapping[str, np.ndarray], text: str) -> str:

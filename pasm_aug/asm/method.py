@@ -150,8 +150,8 @@ class ASM:
             detach=options.detach,
             reduction=options.reduction,
         )
-        if known is not None and options.distil:
-            value = value + options.distil * F.mse_loss(weak.mean(0), known)
+        if known is not None:
+            value = value + (0.1 if options.distil is None else options.distil) * F.mse_loss(weak.mean(0), known)
         return Outcome(value, weak.mean(0))
 
     def _remember(self, index: Tensor, probs: Tensor) -> None:

@@ -35,7 +35,8 @@ class AsmOptions:
         ramp_beta, ramp_peak (float): see :func:`~pasm_aug.asm.losses.ramp`. ramp_from (str): e counts from the
             ``"start"`` (MAN's code), or from the end of the ``"warm-up"``.
         detach (bool), reduction (str): see :func:`~pasm_aug.asm.losses.tri_loss`.
-        distil (float): weight of the squared distance to a teacher's logits, where the training has one (PASM's β).
+        distil (float, optional): weight of the squared distance to a teacher's logits, where the training has one
+            (PASM's β); ``None``: 0.1, in rounds their ``beta``.
         erase (str): which images the training's augmentation may erase: those with a ``"clean"`` label alone, with
             ``"noise"`` alone, ``"all"``; or ``"suspect"``, all but the clean, whose label loses as much of its mass as
             is erased of the image.
@@ -99,7 +100,7 @@ class AsmOptions:
     ramp_from: str = option("start", keyword="asm_ramp_from")
     detach: bool = option(True, keyword="asm_detach")
     reduction: str = option("subset", keyword="asm_reduction")
-    distil: float = option(0.1, keyword="asm_distil")
+    distil: float | None = option(None, keyword="asm_distil")
     erase: str = option(
         "clean",
         "with --method pasm+asm, whose images are erased: those with a clean label; with a wrong one; all; or suspect: "
@@ -128,7 +129,7 @@ class AsmOptions:
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")
         for name in ("omega", "gamma", "distil", "ramp_beta"):
-            if not getattr(self, name) >= 0:
+            if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise UserError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if not 0 <= self.ramp_peak <= 1:
             raise UserError(f"ramp_peak must lie in [0, 1], got {self.ramp_peak}")
@@ -151,6 +152,6 @@ class AsmKeywords(TypedDict, total=False):
     ramp_from: str
     detach: bool
     reduction: str
-    distil: float
+    distil: float | None
     erase: str
     strong: Callable[[Any], Any] | None

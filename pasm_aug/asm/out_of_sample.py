@@ -1,7 +1,7 @@
 """What networks say of images that they were not trained on: every image once, by k-fold training.
 
-A network remembers the wrong labels that it has seen (Zhang et al., "Understanding deep learning requires rethinking
-generalization", ICLR 2017), so its own training images are judged by the networks of other folds.
+A network that is trained for long remembers the wrong labels that it has seen (Zhang et al., "Understanding deep
+learning requires rethinking generalization", ICLR 2017), so every image has a network that has not seen it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from pasm_aug.asm.fold_file import check_about, read_fold, write_fold
 from pasm_aug.asm.folds import data_digest, deal_folds
+from pasm_aug.asm.judgements import FoldJudgements
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.networks import architecture_of, weights_digest
@@ -36,8 +37,17 @@ from pasm_aug.training.options import TrainingKeywords, TrainingOptions
 from pasm_aug.training.trainer import train
 
 
+def out_of_sample_probabilities(model: Callable[[], nn.Module], dataset: Dataset, **options: Any) -> np.ndarray:
+    """(N, K) float32 probabilities of every image's classes, by a network that has been trained on others.
+
+    Args:
+        model, dataset, options: as :func:`judge_by_folds` has them, which tells what the other networks say, too.
+    """
+    return judge_by_folds(model, dataset, **options).out_of_sample
+
+
 @takes(TrainingOptions)
-def out_of_sample_probabilities(
+def judge_by_folds(
     model: Callable[[], nn.Module],
     dataset: Dataset,
     *,
@@ -51,15 +61,15 @@ def out_of_sample_probabilities(
     progress: bool = True,
     options: TrainingOptions | None = None,
     **keywords: Unpack[TrainingKeywords],
-) -> np.ndarray:
-    """Probabilities of every image's classes, by a network that has been trained on the others.
+) -> FoldJudgements:
+    """Train a network on all folds but one, for each of them, and let all judge every image.
 
     Args:
         model (callable): makes an untrained network; its initial weights come from torch's global generator, which is
             seeded for each fold.
         dataset (Dataset): items (image, label), the image a PIL image or uint8 (C, H, W), without random transforms.
-        folds (int): parts of about the same share of every class, each judged by a network that is trained on the
-            others. Images of the same content stay in one part.
+        folds (int): parts of about the same share of every class, each left out by one network. Images of the same
+            content stay in one part.
         seed (int): of the parts, of the initial weights and of the training.
         groups (sequence, optional): (N,) names; items of one group (a person's images) stay in one part, too.
         out (path, optional): a folder that keeps each fold's result and the state of the training that is going on;
@@ -67,14 +77,14 @@ def out_of_sample_probabilities(
         augment, loss, workers, progress, options, keywords: as :func:`~pasm_aug.training.trainer.train` has them.
 
     Returns:
-        ndarray: (N, K) float32, rows sum to 1.
+        FoldJudgements: the logits of all, and which network has not seen which image.
 
     Raises:
         ValueError: fewer than 2 folds or classes, a class that a network would not see, bad options; or what lies in
             ``out`` is damaged, or of other data or options.
         DivergedError: a training's loss is NaN or infinite.
     """
-    options = replaced(options or TrainingOptions(), "out_of_sample_probabilities", **keywords)
+    options = replaced(options or TrainingOptions(), "judge_by_folds", **keywords)
     state = process_state(options.device)
     labels = labels_of(dataset)
     keys = content_keys(_images(dataset, progress and state.is_main_process))
@@ -92,10 +102,10 @@ def out_of_sample_probabilities(
                       workers=workers, progress=progress)
             for number in range(folds)
         ]  # fmt: skip
-    probabilities = np.empty((len(labels), found[0].shape[1]), dtype=np.float32)
-    for part, rows in zip(parts, found, strict=True):
-        probabilities[part] = rows
-    return probabilities
+    fold = np.empty(len(labels), dtype=np.int64)
+    for number, part in enumerate(parts):
+        fold[part] = number
+    return FoldJudgements(np.stack(found), fold)
 
 
 def _one_fold(
@@ -110,7 +120,7 @@ def _one_fold(
     workers: int,
     **training: Any,
 ) -> np.ndarray:
-    """(n, K) float32 of the images of one part; read where they lie in ``folder``, which is where they are kept."""
+    """(N, K) float32 logits of the network that leaves one part out; read from ``folder``, where they are kept."""
     part, rest = parts[number], np.setdiff1d(np.concatenate(parts), parts[number])
     own = derive_seed(about["seed"], number)
     with seeded(own):
@@ -132,20 +142,15 @@ def _one_fold(
         **training,
     )
     logits = logits_of(
-        trained.model,
-        Subset(dataset, part.tolist()),
-        preprocess=options.preprocess,
-        device=options.device,
-        workers=workers,
-    )
-    probabilities = logits.double().softmax(1).float().numpy()
-    if not np.isfinite(probabilities).all():
+        trained.model, dataset, preprocess=options.preprocess, device=options.device, workers=workers
+    ).numpy()
+    if not np.isfinite(logits).all():
         raise UserError(f"the network of fold {number + 1} must give finite logits, got NaN or infinite ones")
     if file is not None and checkpoint is not None and process_state().is_main_process:
-        write_fold(file, part, probabilities, about)
+        write_fold(file, part, logits, about)
         remove_checkpoint(checkpoint)
     process_state().wait_for_everyone()  # else another looks for the file before it is there
-    return probabilities
+    return logits
 
 
 def _images(dataset: Any, progress: bool) -> Iterator[Any]:

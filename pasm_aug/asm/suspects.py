@@ -1,13 +1,13 @@
 """Which labels are probably wrong? Rankings and a rule, from what a network says of each image.
 
-Pure functions of probabilities (N, K) and the given labels (N,) int64. They mean most when the network has not been
-trained on the image (:func:`~pasm_aug.asm.out_of_sample.out_of_sample_probabilities`): one that has may remember a
-wrong label.
+Pure functions of probabilities (N, K) and the given labels (N,) int64. A network that was trained on the images for
+long remembers wrong labels: rank by what the networks of folds say together, call wrong by the one that has not seen
+the image (:class:`~pasm_aug.asm.judgements.FoldJudgements`).
 
-Ranked by the raw probability of the label, the best of those measured (``benchmarks/audit.py``; before it a probe on
-FER2013 with 30 % of symmetric noise: .67 to .69 of area under precision-recall, class-normalised .61, margin .64). The
-rule :func:`probably_wrong` is confident learning's (Northcutt, Jiang and Chuang, "Confident Learning", JAIR 70, 2021),
-as cleanlab's ``find_label_issues(filter_by="confident_learning")`` has it.
+The raw probability of the label ranks best of those measured (``benchmarks/audit.py``; before it a probe on FER2013
+with 30 % of symmetric noise: .67 to .69 of area under precision-recall, class-normalised .61, margin .64). The rule
+:func:`probably_wrong` is confident learning's (Northcutt, Jiang and Chuang, "Confident Learning", JAIR 70, 2021), as
+cleanlab's ``find_label_issues(filter_by="confident_learning")`` has it.
 """
 
 from __future__ import annotations

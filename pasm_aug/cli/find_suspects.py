@@ -15,7 +15,7 @@ from torch.utils.data import Subset
 from tqdm import tqdm
 
 from pasm_aug.asm.noise_counts import read_noise_counts
-from pasm_aug.asm.out_of_sample import out_of_sample_probabilities
+from pasm_aug.asm.out_of_sample import judge_by_folds
 from pasm_aug.cli.noise import noise_line, with_noise, write_noise
 from pasm_aug.cli.opening import (
     about,
@@ -125,10 +125,10 @@ def judged(args: argparse.Namespace, images: JoinedSplits, dataset: Any, counts:
         about(args, dataset)  # what is wrong with the network shows now
         say(
             f"{len(dataset):,} images of {len(dataset.classes)} classes, each to be judged by a network that has not "
-            f"seen it: {args.folds} trainings of {args.epochs} epochs"
+            f"seen it, and by the others: {args.folds} trainings of {args.epochs} epochs"
         )
         labels, classes, place = labels_of(dataset), list(dataset.classes), np.arange(len(dataset))
-        probabilities = out_of_sample_probabilities(
+        found = judge_by_folds(
             model_factory(args, len(classes)),
             dataset,
             folds=args.folds,
@@ -141,20 +141,21 @@ def judged(args: argparse.Namespace, images: JoinedSplits, dataset: Any, counts:
             workers=args.workers,
             progress=not args.quiet,
         )
+        probabilities, together = found.out_of_sample, found.together
     else:
         model, info = open_any_model(args.network)
         known = MappedLabels(dataset, info["classes"], channels=info.get("channels"))
         seen = info.get("data", {}).get("digest") in map(dataset_digest, (dataset, *images.parts.values()))
         say(
             f"{'' if seen else 'If '}{args.network} was trained on these {'very ' * seen}images"
-            f"{': it' if seen else ', it'} remembers wrong labels too, and in-sample probabilities hide them. Without "
-            "--network every image is judged by a network that has not seen it."
+            f"{': the' if seen else ', the'} longer, the more wrong labels it remembers and hides (agreed, below, near "
+            "100%: it tells nothing). Without --network every image has a network that has not seen it."
         )
         if known.dropped:
             gone = ", ".join(f"{count:,} {name}" for name, count in known.dropped.items())
             say(f"left out, for the network does not know their class: {gone}")
         labels, classes, place = known.labels, list(info["classes"]), known.indices
-        probabilities = in_sample(model, known, args)
+        probabilities, together = in_sample(model, known, args), None
     paths, names = relative(images.paths, args.root), np.array(dataset.classes)
     return Findings(
         probabilities,
@@ -164,6 +165,7 @@ def judged(args: argparse.Namespace, images: JoinedSplits, dataset: Any, counts:
         split=images.split_of[place].tolist(),
         index=images.index_of[place].tolist(),
         path=[paths[one] if paths else "" for one in place],
+        together=together,
         noise_epochs=None if counts is None else counts[place],
         truth=names[dataset.true_labels[place]].tolist() if isinstance(dataset, NoisyLabels) else None,
     )

@@ -21,6 +21,8 @@ class Findings:
 
     Attributes:
         probabilities: (N, K) float32. labels: (N,) int64, as given.
+        together: (N, K) float32, of networks that have seen the images and have not; they rank better, where there are
+            any. ``None``: ``probabilities`` rank.
         classes: K names.
         place: (N,) int64, each image's place in what was audited.
         split, index, path: (N,) of where each image stands; a path is empty where it is not known.
@@ -35,18 +37,24 @@ class Findings:
     split: Sequence[str]
     index: Sequence[int]
     path: Sequence[str]
+    together: np.ndarray | None = None
     noise_epochs: np.ndarray | None = None
     truth: Sequence[str] | None = None
+
+    @property
+    def ranked_by(self) -> np.ndarray:
+        """(N, K) float32 probabilities."""
+        return self.probabilities if self.together is None else self.together
 
     @cached_property
     def order(self) -> np.ndarray:
         """(N,) int64, the most suspicious first: by the raw probability of the label."""
-        return ranking(self.probabilities, self.labels)
+        return ranking(self.ranked_by, self.labels)
 
     @cached_property
     def wrong(self) -> np.ndarray:
-        """(N,) bool, whether a label is probably wrong."""
-        return probably_wrong(self.probabilities, self.labels)
+        """(N,) bool, whether a label is probably wrong: by the rule, and by what ranks another class is likelier."""
+        return probably_wrong(self.probabilities, self.labels) & (self.ranked_by.argmax(1) != self.labels)
 
     @cached_property
     def false(self) -> np.ndarray:
@@ -66,6 +74,8 @@ class Findings:
             row = {"rank": rank, "split": self.split[i], "index": int(self.index[i]), "path": self.path[i]}
             row |= {"label": self.classes[label], "p_label": f"{p[label]:.6g}"}
             row |= {"predicted": self.classes[predicted], "p_predicted": f"{p[predicted]:.6g}"}
+            if self.together is not None:
+                row["p_label_together"] = f"{self.together[i, label]:.6g}"
             row["probably_wrong"] = str(bool(self.wrong[i])).lower()
             if self.noise_epochs is not None:
                 row["noise_epochs"] = int(self.noise_epochs[i])
@@ -113,7 +123,7 @@ class Findings:
             row = [name, f"{count:,}", f"{int(self.wrong[members].sum()):,}", f"{self.wrong[members].mean():.1%}"]
             row += [f"{agreed:.1%}", f"{mean:.2f}"]
             if self.truth is not None:
-                found = average_precision(self.false[members], suspicion(self.probabilities, self.labels)[members])
+                found = average_precision(self.false[members], suspicion(self.ranked_by, self.labels)[members])
                 row += [f"{int(self.false[members].sum()):,}", "–" if np.isnan(found) else f"{found:.3f}"]
             cells.append(row)
         widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
@@ -138,7 +148,7 @@ class Findings:
             return ""
         if not self.false.any():
             return "against the truth: no label is wrong, there is nothing to find"
-        area = average_precision(self.false, suspicion(self.probabilities, self.labels))
+        area = average_precision(self.false, suspicion(self.ranked_by, self.labels))
         hits = int((self.false & self.wrong).sum())
         precision = f"{hits / self.wrong.sum():.1%}" if self.wrong.any() else "none"
         return (

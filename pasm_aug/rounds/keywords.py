@@ -36,6 +36,7 @@ class RoundKeywords(CommonKeywords, total=False):
     asm_ramp_from: str
     asm_detach: bool
     asm_reduction: str
+    asm_distil: float | None
     asm_erase: str
     asm_strong: Callable[[Any], Any] | None
     p: float

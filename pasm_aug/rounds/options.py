@@ -59,8 +59,8 @@ class RoundOptions:
         method (str): how networks are trained: ``"pasm"``, by Eq. 4; ``"asm"``, by Adaptive Sample Mining, for labels
             that cannot be trusted: the network is a :class:`~pasm_aug.core.pair.Pair`, and only images with a label
             that is believed are erased.
-        asm (AsmOptions): keywords those of :class:`~pasm_aug.asm.options.AsmOptions`, each after ``asm_``; its
-            ``distil`` is ``beta``.
+        asm (AsmOptions): keywords those of :class:`~pasm_aug.asm.options.AsmOptions`, each after ``asm_``;
+            ``asm_distil`` is ``beta`` unless it is given.
         erasing (Erasing): keywords ``p``, ``size``, ``value``, ``queries``, ``hardness``.
         matched_to (str): the arm that ``"random-matched"`` is matched to, ``"point"`` or ``"online"``.
         stopping (StopRule): when to stop, keywords ``rounds``, ``patience``, ``margin``; by default after the first
@@ -190,7 +190,8 @@ class RoundOptions:
             return None
         from pasm_aug.asm.method import ASM
 
-        return ASM(options=options.replaced(self.asm, distil=self.loss.beta))
+        distil = self.loss.beta if self.asm.distil is None else self.asm.distil
+        return ASM(options=options.replaced(self.asm, distil=distil))
 
     @property
     def point_search(self) -> PointSearch:
@@ -202,8 +203,6 @@ class RoundOptions:
     def identity(self) -> dict[str, Any]:
         """What the rounds depend on, ready for JSON; how many there are is none of it: more may follow."""
         about = options.identity(self) | {"search": self.point_search.settings()}
-        if self.method != "asm":
-            del about["asm"]
         used: tuple[str, ...] = () if self.augment in ("random", *BARE) else ("p", "size", "value")
         used += ("queries", "hardness") if self.augment == "online" else ()
         return about | {"erasing": {name: value for name, value in self.square().items() if name in used}}

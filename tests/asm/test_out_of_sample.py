@@ -10,7 +10,7 @@ from torch.utils.data import Subset
 
 from pasm_aug.asm import out_of_sample
 from pasm_aug.asm.folds import data_digest, deal_folds
-from pasm_aug.asm.out_of_sample import out_of_sample_probabilities
+from pasm_aug.asm.out_of_sample import judge_by_folds, out_of_sample_probabilities
 from pasm_aug.asm.suspects import average_precision, suspicion
 from pasm_aug.core.errors import UserError
 from pasm_aug.data.in_memory import InMemory
@@ -39,23 +39,20 @@ def test_wrong_labels_are_found():
 
 
 def test_each_network_trains_on_the_other_folds_and_judges_its_own(monkeypatch):
-    data, trained, judged = Shapes(61), [], []
-    train, logits_of = out_of_sample.train, out_of_sample.logits_of
+    data, trained = Shapes(61), []
+    train = out_of_sample.train
 
     def watched(network, part, **options):
         trained.append(part.indices)
         return train(network, part, **options)
 
-    def judging(network, part, **options):
-        judged.append(part.indices)
-        return logits_of(network, part, **options)
-
     monkeypatch.setattr(out_of_sample, "train", watched)
-    monkeypatch.setattr(out_of_sample, "logits_of", judging)
-    found = probabilities_of(data, folds=3, seed=4)
+    judged = judge_by_folds(OwnNet, data, folds=3, seed=4, **QUICK)
     parts = deal_folds(data.labels, content_keys(data[i][0] for i in range(61)), 3, seed=4)
-    assert [part.tolist() for part in parts] == judged
-    assert [sorted(own + others) for own, others in zip(judged, trained, strict=True)] == [list(range(61))] * 3
+    assert [np.flatnonzero(judged.fold == number).tolist() for number in range(3)] == [part.tolist() for part in parts]
+    assert [np.setdiff1d(range(61), others).tolist() for others in trained] == [part.tolist() for part in parts]
+    found = probabilities_of(data, folds=3, seed=4)
+    assert np.array_equal(found, judged.out_of_sample)
     again = probabilities_of(InMemory(data, progress=False), folds=3, seed=4)
     assert np.array_equal(found, again)  # however the images are held
     assert not np.array_equal(found, probabilities_of(data, folds=3, seed=5))
@@ -200,16 +197,10 @@ def test_only_one_at_a_time(copy):
         probabilities_of(Shapes(30), folds=2, out=copy)
 
 
-def test_persons_stay_together(monkeypatch):
-    judged, logits_of = [], out_of_sample.logits_of
-
-    def judging(network, part, **options):
-        judged.append({f"person {i % 10}" for i in part.indices})
-        return logits_of(network, part, **options)
-
-    monkeypatch.setattr(out_of_sample, "logits_of", judging)
-    probabilities_of(Shapes(60), folds=2, groups=[f"person {i % 10}" for i in range(60)])
-    assert not judged[0] & judged[1]
+def test_persons_stay_together():
+    people = np.array([f"person {i % 10}" for i in range(60)])
+    fold = judge_by_folds(OwnNet, Shapes(60), folds=2, groups=people, **QUICK).fold
+    assert not set(people[fold == 0]) & set(people[fold == 1])
 
 
 @pytest.mark.parametrize(
@@ -229,7 +220,7 @@ def test_what_cannot_be_is_refused(data, options, message):
 
 
 def test_a_keyword_that_is_none():
-    with pytest.raises(TypeError, match="out_of_sample_probabilities\\(\\) got an unexpected keyword argument 'epoch'"):
+    with pytest.raises(TypeError, match="judge_by_folds\\(\\) got an unexpected keyword argument 'epoch'"):
         probabilities_of(Shapes(30), epoch=3)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.asm.test_method import Noisy
-from tests.shapes import Shapes, own_net
+from tests.shapes import OwnNet, Shapes, own_net
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "pasm_aug/asm/README.md").read_text(), re.S)
 
@@ -15,6 +15,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "pasm_a
 def test_the_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {"first": own_net(0), "second": own_net(1), "dataset": Noisy(120), "validation": Shapes(30, seed=1)}
+    names["make_network"] = OwnNet
     for block in BLOCKS:
         exec(block, names)
     said = capsys.readouterr().out
@@ -25,4 +26,5 @@ def test_the_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     for index in range(len(dataset)):
         image = dataset[index][0]
         assert (np.asarray(erase(image)) != np.asarray(image)).any() == names["partition"].clean[index]
-    assert len(BLOCKS) == 4
+    assert len(names["suspects"]) == 120
+    assert len(BLOCKS) == 5

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
-from pasm_aug.asm.suspects import average_precision, probably_wrong
+from pasm_aug.asm.judgements import FoldJudgements
+from pasm_aug.asm.suspects import average_precision
 from pasm_aug.cli.entry import main
 from pasm_aug.cli.find_suspects import in_sample
 from pasm_aug.core.image_content import to_uint8_tensor
@@ -26,7 +27,8 @@ from tests.shapes import Shapes, own_net
 
 NET = ["--model", "tests.shapes:OwnNet", "--image-size", "20"]
 QUICK = [*NET, "--epochs", "6", "--batch-size", "16", "--folds", "2", "--quiet", "--device", "cpu"]
-COLUMNS = ["rank", "split", "index", "path", "label", "p_label", "predicted", "p_predicted", "probably_wrong"]
+ONE = ["rank", "split", "index", "path", "label", "p_label", "predicted", "p_predicted", "probably_wrong"]
+COLUMNS = [*ONE[:-1], "p_label_together", *ONE[-1:]]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def test_the_wrong_ones_come_first(finished, root):
     assert [row["rank"] for row in rows] == [str(n) for n in range(1, 241)]
     assert {row["path"] for row in rows} == {f.relative_to(root).as_posix() for f in root.rglob("*.png")}
     assert all(row["path"].split("/")[0] == row["label"] for row in rows)
-    p = np.array([float(row["p_label"]) for row in rows])
+    p = np.array([float(row["p_label_together"]) for row in rows])
     assert np.all(np.diff(p) >= 0)
     wrong = np.array([is_wrong(row) for row in rows])
     assert wrong.sum() == 24
@@ -99,27 +101,30 @@ def test_the_sheet_is_a_png_of_its_size(finished):
 
 def test_cleanlab_ranks_alike(finished):
     rank = pytest.importorskip("cleanlab.rank")
-    folds = open_folds(finished)
+    found = pytest.importorskip("cleanlab.filter")
+    judged, labels, place = kept(finished)
     rows = rows_of(finished)
-    order = [folds["place"][row["split"], int(row["index"])] for row in rows]
-    quality = rank.get_label_quality_scores(folds["labels"], folds["probabilities"], method="self_confidence")
-    assert quality[order] == pytest.approx([float(row["p_label"]) for row in rows], rel=1e-4)
-    found = probably_wrong(folds["probabilities"], folds["labels"])[order]
-    assert found.tolist() == [row["probably_wrong"] == "true" for row in rows]
+    order = [place[row["split"], int(row["index"])] for row in rows]
+    for column, probabilities in (("p_label", judged.out_of_sample), ("p_label_together", judged.together)):
+        quality = rank.get_label_quality_scores(labels, probabilities.astype(float), method="self_confidence")
+        assert quality[order] == pytest.approx([float(row[column]) for row in rows], rel=1e-4)
+    issues = found.find_label_issues(
+        labels, judged.out_of_sample.astype(float), filter_by="confident_learning", n_jobs=1
+    )
+    issues &= judged.together.argmax(1) != labels
+    assert issues[order].tolist() == [row["probably_wrong"] == "true" for row in rows]
 
 
-def open_folds(out):
-    """Probabilities and labels as the folder keeps them, and where each image stands."""
-    from safetensors.numpy import load_file
-
+def kept(out):
+    """What the folder keeps of the networks, the labels, and where each image stands."""
     recorded = json.loads((out / "audit.json").read_text())
     images = open_splits("folder", recorded["root"], "all", size=20)
-    probabilities = np.zeros((len(images), 3))
-    for number in range(2):
-        fold = load_file(out / "folds" / f"fold-{number}.safetensors")
-        probabilities[fold["indices"]] = fold["probabilities"]
+    files = [load_file(out / "folds" / f"fold-{number}.safetensors") for number in range(2)]
+    fold = np.empty(len(images), dtype=np.int64)
+    for number, file in enumerate(files):
+        fold[file["indices"]] = number
     place = {(str(s), int(i)): n for n, (s, i) in enumerate(zip(images.split_of, images.index_of, strict=True))}
-    return {"labels": images.labels, "probabilities": probabilities, "place": place}
+    return FoldJudgements(np.stack([file["logits"] for file in files]), fold), images.labels, place
 
 
 def test_what_is_printed(root, finished, capsys):
@@ -151,9 +156,12 @@ def test_a_network_as_it_is(root, tmp_path, capsys):
     base = ["audit", "--data", "folder", "--root", str(root), "--network", str(tmp_path / "net"), "--device", "cpu"]
     assert main([*base, "--quiet", "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
-    assert f"{tmp_path / 'net'} was trained on these very images: it remembers wrong labels too" in text
+    assert (
+        f"{tmp_path / 'net'} was trained on these very images: the longer, the more wrong labels it remembers" in text
+    )
     assert not (tmp_path / "out" / "folds").exists()
     rows = {row["path"]: row for row in rows_of(tmp_path / "out")}
+    assert list(next(iter(rows.values()))) == ONE
     images = open_splits("folder", root, "all", size=20)
     model = load_model(tmp_path / "net")
     wanted = in_sample(model, images, arguments())
@@ -164,7 +172,10 @@ def test_a_network_as_it_is(root, tmp_path, capsys):
         assert float(row["p_label"]) == pytest.approx(p[label], rel=1e-3, abs=1e-6)
         assert row["predicted"] == classes[p.argmax()]
     assert main([*base, "--quiet", "--split", "val", "--out", str(tmp_path / "val")]) == 0
-    assert f"If {tmp_path / 'net'} was trained on these images, it remembers" in capsys.readouterr().out
+    assert (
+        f"If {tmp_path / 'net'} was trained on these images, the longer, the more wrong labels it"
+        in capsys.readouterr().out
+    )
     assert {row["split"] for row in rows_of(tmp_path / "val")} == {"val"}
 
 
@@ -200,7 +211,7 @@ def test_noise_is_found_and_measured(root, tmp_path, capsys):
     rows = rows_of(tmp_path / "out")
     assert list(rows[0]) == [*COLUMNS, "true_label"]
     wrong = np.array([row["label"] != row["true_label"] for row in rows])
-    area = average_precision(wrong, -np.array([float(row["p_label"]) for row in rows]))
+    area = average_precision(wrong, -np.array([float(row["p_label_together"]) for row in rows]))
     assert f"against the truth: area under precision-recall {area:.3f} of the ranking" in text
     with (tmp_path / "out" / "noise.csv").open(newline="") as file:
         listed = list(csv.DictReader(file))

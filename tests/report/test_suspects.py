@@ -26,6 +26,17 @@ def test_rows_in_their_order():
     assert [row["probably_wrong"] for row in rows] == ["true"] + ["false"] * 4
 
 
+def test_what_networks_say_together_ranks_and_must_agree():
+    together = np.array([[0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1], [0.1, 0.9, 0.0], [0.3, 0.6, 0.1]])
+    found = findings(together=together.astype(np.float32))
+    rows = found.rows()
+    assert [row["path"] for row in rows] == ["a", "", "e", "b", "d"]
+    assert [row["p_label_together"] for row in rows] == ["0.2", "0.5", "0.6", "0.8", "0.9"]
+    assert list(rows[0])[-2:] == ["p_label_together", "probably_wrong"]
+    assert rows[1]["p_label"] == "0.05"  # of the network that has not seen it
+    assert not found.wrong.any()  # the third was: together the networks see its label
+
+
 def test_lines_and_captions():
     found = findings()
     assert found.captions(2) == [("1. anger", "→ fear 90.0%"), ("2. fear", "→ fear 60.0%")]
