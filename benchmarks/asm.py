@@ -15,7 +15,7 @@ noise rate, the others are not. Intervals are of Student's t over the paired see
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import subprocess
 import time
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import machine, table, versions
+from common import campaign, machine, table, versions
 from noise_peers import CoTeaching, ErasingAttention, JoCoR
 from online_gain import gains
 from torchvision.transforms import v2
@@ -201,13 +201,8 @@ def main() -> None:
         print(times(splits(args.data, args.root)))
         return
     out = args.out or Path(__file__).parent / "results" / f"asm-{args.data}.jsonl"
-    done = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    if not args.report:
-        for row in run(args, done):
-            done.append(row)
-            with open(out, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print({name: row[name] for name in ("seed", "arm", "val", "test", "train_seconds")}, flush=True)
+    shown = ("seed", "arm", "val", "test", "train_seconds")
+    done = campaign(out, functools.partial(run, args), shown, go_on=not args.report)
     print(report([row for row in done if row["noise"] == args.noise]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import json
 import os
 import platform
 import sys
@@ -138,6 +139,22 @@ def medians(works: dict[str, Callable[[], object]], repeats: int, seed: int = 0)
             works[name]()
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     return {name: tuple(np.median(pairs, axis=0).tolist()) for name, pairs in times.items()}
+
+
+def campaign(out: Path, rows: Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]], shown: Sequence[str],
+             *, go_on: bool = True) -> list[dict[str, Any]]:  # fmt: skip
+    """The rows of a JSON-lines file, and those that follow: each is kept, and its ``shown`` printed, as it comes.
+
+    Args:
+        rows: makes the further ones from those that are there, unless not ``go_on``.
+    """
+    done = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    for row in rows(list(done)) if go_on else ():
+        done.append(row)
+        with open(out, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print({name: row[name] for name in shown}, flush=True)
+    return done
 
 
 def table(columns: dict[str, str], rows: list[dict[str, Any]]) -> str:

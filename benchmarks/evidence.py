@@ -13,6 +13,7 @@ the next cell; run again, it goes on where it stopped.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import subprocess
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from common import machine, versions
+from common import campaign, machine, versions
 from evidence_models import Digits
 from evidence_report import report
 from torchvision.transforms import v2
@@ -106,7 +107,8 @@ def cell(
     common: dict[str, Any] = {"seed": seed, "geometry": v2.RandomHorizontalFlip() if name != "digits" else None}
     common |= {"progress": False, "device": regime.get("device")}
     options = options_of(settings, regime, settings["arms"][arm], seed)
-    first = run_rounds(model, data, out=folder / "teacher", **common | options | {"augment": "none", "rounds": 0})[0]
+    bare = options_of(settings, regime, {"augment": "none", "rounds": 0}, seed)  # the same teacher for all arms
+    first = run_rounds(model, data, out=folder / "teacher", **common | bare)[0]
     results = run_rounds(model, data, out=folder / arm, teacher=first, **common | options | {"teacher_training": None})
     return [
         {
@@ -155,13 +157,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     settings = yaml.safe_load((HERE / "evidence.yaml").read_text())
-    done = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
-    if not args.report:
-        for row in run(args, settings, done):
-            done.append(row)
-            with open(args.out, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print({name: row[name] for name in ("regime", "seed", "arm", "round", "val", "test")}, flush=True)
+    shown = ("regime", "seed", "arm", "round", "val", "test")
+    done = campaign(args.out, functools.partial(run, args, settings), shown, go_on=not args.report)
     wanted = {key_of(settings, name, arm) for name in settings["regimes"] for arm in settings["arms"]}
     print(report([row for row in done if row["key"] in wanted], args.lead, HERE / "figures"))
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import machine, table, versions
+from common import campaign, machine, table, versions
 from scipy.stats import t as student
 from torch import nn
 from torchvision.transforms import v2
@@ -230,13 +229,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     out = args.out or Path(__file__).parent / "results" / f"online_gain-{args.data}.jsonl"
-    done = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    if not args.report:
-        for row in run(args, done):
-            done.append(row)
-            with open(out, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            print({name: row[name] for name in ("seed", "arm", "test", "worst", "train_seconds")}, flush=True)
+    shown = ("seed", "arm", "test", "worst", "train_seconds")
+    done = campaign(out, functools.partial(run, args), shown, go_on=not args.report)
     print(report([row for row in done if row.get("beta", BETA) == args.beta]))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pasm_aug.asm.suspects import class_confidence
 from pasm_aug.core.errors import UserError
 
 Confidence = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -20,10 +21,7 @@ def label_mean(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     A class without images gets 1.
     """
-    own = probs[np.arange(len(labels)), labels]
-    count = np.bincount(labels, minlength=probs.shape[1])
-    total = np.bincount(labels, weights=own, minlength=probs.shape[1])
-    return np.divide(total, count, out=np.ones(probs.shape[1]), where=count > 0)
+    return np.nan_to_num(class_confidence(probs, labels), nan=1.0)
 
 
 def label_mean_max(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:

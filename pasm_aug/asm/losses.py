@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pasm_aug.asm.options import REDUCTIONS
 from pasm_aug.asm.subsets import AMBIGUOUS, CLEAN, NOISE
 from pasm_aug.core.errors import UserError
-
-REDUCTIONS = ("batch", "subset")
 
 
 def ramp(epoch: float, epochs: int, *, beta: float = 0.65, peak: float = 0.9) -> float:

@@ -25,9 +25,10 @@ from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core.options import identity, replaced, takes
 from pasm_aug.core.pair import Pair
 from pasm_aug.core.shared_rows import share_rows
-from pasm_aug.training.balance import labels_of
+from pasm_aug.data.origin import labels_of
 from pasm_aug.training.evaluation import count_outputs, logits_of
 from pasm_aug.training.method import Batch, Outcome, Plan
+from pasm_aug.transforms.paired_view import ErasedOnly
 
 _ERASED = {"clean": {CLEAN}, "noise": {NOISE}, "all": {CLEAN, AMBIGUOUS, NOISE}, "suspect": {AMBIGUOUS, NOISE}}
 
@@ -68,6 +69,8 @@ class ASM:
         self.probs = torch.full(shape, 1 / classes, device=plan.device)  # what both said of each sample last
         self.seen, self.touched = (torch.zeros(shape[0], dtype=torch.bool, device=plan.device) for _ in range(2))
         self.erased = _ERASED[self.options.erase]
+        if self.options.erase == "suspect" and isinstance(plan.transform, ErasedOnly):
+            plan.transform = plan.transform.view  # how much is erased shows beside the whole image
         plan.transform = Views(plan.transform, self.options.strong or strong_view(), self.erased)
         self._tell()
 
@@ -137,8 +140,8 @@ class ASM:
         self._remember(batch.index, weak.detach().softmax(-1).permute(1, 0, 2))
         subset = subset.to(plan.device, non_blocking=True)
         labels = batch.labels
-        if options.erase == "suspect" and len(views) == 2:
-            labels = _moved(views[0], views[1], batch.labels, subset, weak.shape[-1])
+        if options.erase == "suspect":
+            labels = _moved(plan.inputs.shown, views[-1], batch.labels, subset, weak.shape[-1])
         value = tri_loss(
             weak,
             hard if len(noise) else None,

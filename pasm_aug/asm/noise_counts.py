@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from pasm_aug.asm.record import AsmRecord
+from pasm_aug.asm.record import PARTITION, AsmRecord
 from pasm_aug.core.errors import UserError
-
-PARTITION = "partition.safetensors"
 
 
 def read_noise_counts(source: Path, length: int) -> np.ndarray | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # --help reads the options without loading torch
 RULES = ("label-mean", "label-mean-max", "marginal-max", "fixed")
 COMBINE = ("mean", "both", "agree")
 PROBABILITIES = ("training", "evaluation")
+REDUCTIONS = ("batch", "subset")
 ERASE = ("clean", "noise", "all", "suspect")
 
 
@@ -117,7 +118,7 @@ class AsmOptions:
             ("probabilities", PROBABILITIES),
             ("erase", ERASE),
             ("ramp_from", ("start", "warm-up")),
-            ("reduction", ("batch", "subset")),
+            ("reduction", REDUCTIONS),
         ):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")

@@ -28,8 +28,8 @@ from pasm_aug.core.processes import exists_for_all, process_state
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.core.seeding import seeded
 from pasm_aug.data.grouped_split import Groups, joined
+from pasm_aug.data.origin import labels_of
 from pasm_aug.data.overlap import content_keys
-from pasm_aug.training.balance import labels_of
 from pasm_aug.training.checkpoint import remove_checkpoint
 from pasm_aug.training.evaluation import logits_of
 from pasm_aug.training.losses import distillation_loss

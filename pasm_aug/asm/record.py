@@ -18,6 +18,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_atomic
 
 FORMAT = "pasm_aug partition 1"
+PARTITION = "partition.safetensors"  # its name in the folder of a training
 
 
 @dataclass

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from pasm_aug.asm.class_thresholds import check_probabilities
+from pasm_aug.asm.options import COMBINE
 from pasm_aug.core.errors import UserError
 
 CLEAN, AMBIGUOUS, NOISE = 0, 1, 2
 SUBSETS = ("clean", "ambiguous", "noise")
-COMBINE = ("mean", "both", "agree")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,9 @@ class Findings:
         if self.changed is None:
             return "an unknown share of the images"
         least, most = (f"{share:.0%}" for share in self.changed)
-        return f"{least} of the images" if least == most else f"{least} to {most} of the images (p tells no more)"
+        return (
+            f"{least} of the images" if least == most else f"{least} to {most} of the images (not told closer)"
+        )
 
     def sentence(self) -> str:
         """For people."""

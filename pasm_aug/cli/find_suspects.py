@@ -39,10 +39,10 @@ from pasm_aug.core.recorded_options import refuse
 from pasm_aug.data.joined import JoinedSplits, open_splits
 from pasm_aug.data.mapped_labels import MappedLabels
 from pasm_aug.data.noisy_labels import NoisyLabels
+from pasm_aug.data.origin import labels_of
 from pasm_aug.report.suspect_sheet import MOST, suspect_sheet
 from pasm_aug.report.suspects import Findings
 from pasm_aug.rounds.arms import default_geometry
-from pasm_aug.training.balance import labels_of
 from pasm_aug.training.evaluation import logits_of
 from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.options import LossOptions, TrainingOptions

@@ -31,6 +31,7 @@ from pasm_aug.core.files import write_json
 from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
 from pasm_aug.core.seeding import seeded
+from pasm_aug.data.origin import labels_of
 from pasm_aug.models import save_model
 from pasm_aug.rounds.arms import MINED, arm_positions, default_geometry, hit_rate, make_erase
 from pasm_aug.rounds.erasing import Erasing
@@ -39,7 +40,7 @@ from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.training import evaluation
 from pasm_aug.training import trainer as training
-from pasm_aug.training.balance import class_weights, labels_of
+from pasm_aug.training.balance import class_weights
 from pasm_aug.training.guards import DivergedError
 from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.options import LossOptions, TrainingOptions

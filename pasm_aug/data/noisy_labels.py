@@ -22,7 +22,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.keyed_draws import keyed_uniform
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.data.noise_list import read_list, write_list
-from pasm_aug.data.origin import item_labels, item_names, item_paths, origin
+from pasm_aug.data.origin import item_names, item_paths, labels_of, origin
 
 Kind = Literal["symmetric", "uniform", "pair"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -75,7 +75,7 @@ class NoisyLabels(Dataset[tuple[Any, int]]):
         if matrix is not None and file is not None:
             raise UserError("matrix and file both tell the labels: give one of them")
         self.dataset = dataset
-        self.true_labels = item_labels(dataset)
+        self.true_labels = labels_of(dataset)
         self.classes = list(getattr(dataset, "classes", []))
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
         count = len(self.classes) or 1 + int(self.true_labels.max(initial=-1))

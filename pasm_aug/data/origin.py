@@ -52,7 +52,7 @@ def item_names(dataset: Any) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in paths]
 
 
-def item_labels(dataset: Any) -> np.ndarray:
+def labels_of(dataset: Any) -> np.ndarray:
     """(N,) int64 labels as the items have them; where the data set does not tell them, the items are read."""
     for name in ("labels", "targets"):
         known = getattr(dataset, name, None)
@@ -61,5 +61,5 @@ def item_labels(dataset: Any) -> np.ndarray:
             labels = known if rename is None else [int(rename(int(label))) for label in known]
             return np.array(labels, dtype=np.int64)
     if isinstance(dataset, Subset):
-        return item_labels(dataset.dataset)[np.asarray(dataset.indices, dtype=np.int64)]
+        return labels_of(dataset.dataset)[np.asarray(dataset.indices, dtype=np.int64)]
     return np.array([int(dataset[index][1]) for index in range(len(dataset))], dtype=np.int64)

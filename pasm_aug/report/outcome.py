@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pasm_aug.report.difference import difference, half_width
-from pasm_aug.rounds.arms import AUGMENTS, BARE
+from pasm_aug.rounds.arms import AUGMENTS, BARE, ONE_ROUND
 from pasm_aug.rounds.results import RoundResult, best_round
 from pasm_aug.training.evaluation import Metrics
 
@@ -25,7 +25,7 @@ def network_name(result: RoundResult) -> str:
 def main_arm(arms: Arms) -> str:
     """The arm that the report is about: the method's own, or the first."""
     first = next(iter(arms))
-    return "point" if "point" in arms and first != "online" else first
+    return "point" if "point" in arms and first not in ONE_ROUND else first
 
 
 def arms_sentence(arms: Arms) -> str:
@@ -89,14 +89,16 @@ def _gain_row(after: RoundResult, before: RoundResult, first: RoundResult) -> tu
 
 
 def text_table(arms: Arms) -> str:
-    """The table as aligned text: accuracies in percent with their 95 % interval."""
+    """The table as aligned text: accuracies in percent with their 95 % interval; below it what a square is."""
     rows = [("arm", "round", "train", "val", "test", "under a square", "erased", ""), *table_rows(arms)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(map(str.rjust, row[1:-1], widths[1:-1])), row[-1]]).rstrip()
         for row in rows
     ]
-    return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:]])
+    known = any(r.occluded for results in arms.values() for r in results)
+    legend = ["under a grey square, 13/48 of the image: right on average over its places / right wherever it stands"]
+    return "\n".join([lines[0], "─" * max(map(len, lines)), *lines[1:], *(legend if known else [])])
 
 
 def stage_seconds(arms: Arms) -> dict[str, float]:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pasm_aug.asm.record import AsmRecord
+from pasm_aug.asm.record import PARTITION, AsmRecord
 from pasm_aug.asm.subsets import CLEAN, NOISE
 from pasm_aug.core.errors import UserError
-from pasm_aug.rounds.folder import PARTITION
 from pasm_aug.rounds.results import RoundResult
 
 

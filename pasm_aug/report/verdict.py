@@ -58,6 +58,7 @@ def verdict_sentences(arms: Arms, *, trusted: bool = True) -> list[str]:
                 f"Against {name} with the same budget ({which}: {rival.test.accuracy:.1%}): "
                 f"{_in_points(difference(rival.test, picked.test))}."
             )
+        lines += _wherever(arms)
     if "plain" in arms and main not in ("asm", "plain"):
         lines.append("Every arm but plain training sorts its labels by ASM; plain training believes them all.")
     apart = {name: best for name, best in {"the first teacher": first, **_picked(arms)}.items() if best.apart}
@@ -68,6 +69,19 @@ def verdict_sentences(arms: Arms, *, trusted: bool = True) -> list[str]:
             f"training data; of the others right: {said}."
         )
     return lines
+
+
+def _wherever(arms: Arms) -> list[str]:
+    """What each arm's last round keeps right in the worst case under a square, where all are known."""
+    main = main_arm(arms)
+    worst = {arm: results[-1].occluded["worst"] for arm, results in arms.items() if results[-1].occluded}
+    if main not in worst or not arms[main][-1].round:
+        return []
+    others = ", ".join(f"{arm_name(arm)} {share:.1%}" for arm, share in worst.items() if arm != main)
+    return [
+        f"Right wherever a grey square stands, after the last round: {arm_name(main)} {worst[main]:.1%}"
+        f"{f'; {others}' if others else ''}."
+    ]
 
 
 def _against_first(first: RoundResult, picked: RoundResult, last: RoundResult, name: str) -> str:

@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import nn
 
 from pasm_aug.asm.method import ASM
+from pasm_aug.asm.record import PARTITION
 from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_atomic
@@ -21,7 +22,6 @@ from pasm_aug.training.checkpoint import remove_checkpoint
 from pasm_aug.training.result import TrainResult
 
 ERASED = "erased.safetensors"  # a few images as the arm online erased them
-PARTITION = "partition.safetensors"  # what ASM made of the labels
 
 
 def write_round(result: RoundResult, trained: TrainResult, info: Mapping[str, Any]) -> RoundResult:

@@ -180,7 +180,7 @@ def _training(result: RoundResult, options: Mapping[str, Any]) -> str:
     if result.hit_rate is not None:
         lines.append(f"- training images that the cache of positions knows: {result.hit_rate:.1%}")
     for key, value in options.items():
-        if key == "data" or value in (None, {}, ""):
+        if key == "data" or value in (None, {}, "") or (key == "asm" and options.get("method") != "asm"):
             continue
         if key == "asm":
             usual = identity(AsmOptions())

@@ -21,6 +21,7 @@ from pasm_aug.core.networks import copied
 from pasm_aug.core.processes import exists_for_all, process_state
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.core.seeding import seeded
+from pasm_aug.data.origin import labels_of
 from pasm_aug.data.overlap import shared_images
 from pasm_aug.models import load_model
 from pasm_aug.rounds.arms import arm_positions, hit_rate, make_erase, mines
@@ -29,7 +30,7 @@ from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.rounds.resume import shared_positions
 from pasm_aug.search.mine import mine_positions
-from pasm_aug.training.balance import class_weights, labels_of
+from pasm_aug.training.balance import class_weights
 from pasm_aug.training.evaluation import count_outputs, evaluate, less
 from pasm_aug.training.guards import DivergedError
 from pasm_aug.training.losses import distillation_loss

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Subset
-
-
-def labels_of(dataset: Any) -> np.ndarray:
-    """(N,) int64 labels of a data set: its ``labels`` or ``targets`` where it has them, else read item by item."""
-    if isinstance(dataset, Subset):
-        return labels_of(dataset.dataset)[np.asarray(dataset.indices, dtype=np.int64)]
-    for name in ("labels", "targets"):
-        known = getattr(dataset, name, None)
-        if known is not None and len(known) == len(dataset) and getattr(dataset, "target_transform", None) is None:
-            return np.asarray(known, dtype=np.int64)
-    return np.array([int(dataset[index][1]) for index in range(len(dataset))], dtype=np.int64)
 
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:

@@ -19,7 +19,12 @@ class StudentInput:
         preprocess: uint8 (B, C, H, W) → input.
         memory_format: of the input.
         adversary: erases the images, as the student is now. gallery: keeps some of them.
+
+    Attributes:
+        shown: (B, C, H, W) uint8, the last batch as the student saw it.
     """
+
+    shown: Tensor
 
     def __init__(
         self,
@@ -39,9 +44,10 @@ class StudentInput:
             labels: (B,) int64, on the device. index: (B,) int64 of the samples, on the CPU.
             where: (B,) bool: which of them the adversary may erase.
         """
+        self.shown = images
         if self.adversary is None:
             return self.plain(images)
-        shown = self.adversary(images, labels, index=index, where=where)
+        self.shown = shown = self.adversary(images, labels, index=index, where=where)
         inputs = self.plain(shown)
         self.adversary.watch(inputs)
         if self.gallery is not None:

@@ -24,9 +24,10 @@ from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core.networks import check_state, copied
 from pasm_aug.core.options import identity, plain, replaced, takes
 from pasm_aug.core.processes import make_accelerator
+from pasm_aug.data.origin import labels_of
 from pasm_aug.models import preprocess_of
 from pasm_aug.search.online import OnlineAdversarialErase
-from pasm_aug.training.balance import labels_of, sample_weights
+from pasm_aug.training.balance import sample_weights
 from pasm_aug.training.borrowed import borrowed
 from pasm_aug.training.distillation import Distillation, Loss
 from pasm_aug.training.erased_gallery import ErasedGallery

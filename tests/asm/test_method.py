@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 
 from pasm_aug.asm.class_thresholds import thresholds
 from pasm_aug.asm.losses import tri_loss
-from pasm_aug.asm.method import ASM
+from pasm_aug.asm.method import ASM, _moved
 from pasm_aug.asm.subsets import CLEAN, NOISE, partition
 from pasm_aug.core.pair import Pair
 from pasm_aug.search.online import OnlineAdversarialErase
@@ -231,8 +231,6 @@ def test_the_loss_of_a_step_is_the_tri_loss_of_its_batch():
 
 
 def test_a_suspect_label_gives_up_as_much_mass_as_is_erased():
-    from pasm_aug.asm.method import _moved
-
     clean = torch.full((2, 1, 10, 10), 9, dtype=torch.uint8)
     erased = clean.clone()
     erased[:, :, :5, :4] = 0  # a fifth
@@ -255,3 +253,23 @@ def test_a_single_network_and_options_out_of_range_are_refused():
             ASM(**options)
     with pytest.raises(TypeError, match="unexpected keyword argument 'lambda_'"):
         ASM(lambda_=1)
+
+
+@pytest.mark.parametrize(
+    "erase", [PointAdversarialErase(None, p=1.0, size=5), OnlineAdversarialErase(size=5, budget=1)]
+)
+@pytest.mark.parametrize("then", [None, v2.RandomHorizontalFlip()])  # without geometry the teacher is asked only once
+def test_a_suspect_label_gives_up_mass_whatever_erases(monkeypatch, erase, then):
+    shares = []
+
+    def moved(erased, clean, labels, subset, classes):
+        found = _moved(erased, clean, labels, subset, classes)
+        share = (1 - found[range(len(labels)), labels]) * classes / (classes - 1)
+        assert not share[subset == CLEAN].any()
+        shares.extend(share[subset != CLEAN].tolist())
+        return found
+
+    monkeypatch.setattr("pasm_aug.asm.method._moved", moved)
+    method = ASM(erase="suspect", low=0.99, high=1.0)
+    train(pair(), Noisy(), teacher=own_net(7), augment=PairedView(erase, then), method=method, **QUICK)
+    assert 0 < np.mean(shares) <= 25 / 400 + 1e-6

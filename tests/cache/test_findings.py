@@ -37,7 +37,7 @@ def test_images_that_were_never_asked_about_do_not_count():
 
 
 def test_a_range_is_told_as_one_and_an_unknown_number_of_classes_not_at_all():
-    assert Findings(9, 0.9, 0.3, (0.12, 0.31)).told == "12% to 31% of the images (p tells no more)"
+    assert Findings(9, 0.9, 0.3, (0.12, 0.31)).told == "12% to 31% of the images (not told closer)"
     assert findings_of(np.array([0.9]), np.array([0.1]), None).sentence() == "mean p(label) 0.900 → 0.100"
 
 

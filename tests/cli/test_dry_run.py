@@ -1,5 +1,4 @@
 import re
-import tempfile
 
 import pytest
 
@@ -9,17 +8,6 @@ from pasm_aug.search.point_search import PointSearch
 from tests.shapes import Shapes
 
 QUICK = ["--dry-run", "--quiet", "--device", "cpu", "--limit", "70", "--batch-size", "8", "--budget", "8"]
-
-
-@pytest.fixture
-def empty(tmp_path, monkeypatch):
-    """A current folder and a folder for temporary files, both of which must be empty again."""
-    for name in ("here", "temporary"):
-        (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    yield tmp_path / "here"
-    assert [file for name in ("here", "temporary") for file in (tmp_path / name).iterdir()] == []
 
 
 def test_every_stage_is_tried_and_nothing_stays(empty, capsys):

@@ -1,7 +1,6 @@
 """``pasm-aug mine``: what it tells beforehand with ``--dry-run``, and in the end."""
 
 import re
-import tempfile
 
 import pytest
 
@@ -19,17 +18,6 @@ def network(tmp_path_factory):
     about = {"architecture": "small", "classes": list(CLASSES), "image_size": 24}
     save_model(folder, build_model("small", 7, seed=0), about)
     return folder
-
-
-@pytest.fixture
-def empty(tmp_path, monkeypatch):
-    """A current folder and a folder for temporary files, both of which must be empty again."""
-    for name in ("here", "temporary"):
-        (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    yield
-    assert [file for name in ("here", "temporary") for file in (tmp_path / name).iterdir()] == []
 
 
 def test_a_dry_run_tells_time_and_memory_and_keeps_nothing(network, empty, capsys):

@@ -19,11 +19,11 @@ from pasm_aug.data.fer2013 import FER2013
 from pasm_aug.data.folder import ExpressionFolder
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.noisy_labels import KINDS, flip, transit
+from pasm_aug.data.origin import labels_of
 from pasm_aug.data.overlap import shared_images
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.report.regions import region_shares
 from pasm_aug.search.mine import mine_positions
-from pasm_aug.training.balance import labels_of
 from pasm_aug.training.trainer import train
 from tests.shapes import Shapes, own_net
 

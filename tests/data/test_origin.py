@@ -11,7 +11,7 @@ from pasm_aug.data.base import ExpressionSubset
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.listed import ListedImages
 from pasm_aug.data.mapped_labels import MappedLabels
-from pasm_aug.data.origin import item_labels, item_names, item_paths, origin
+from pasm_aug.data.origin import item_names, item_paths, labels_of, origin
 from tests.shapes import Shapes
 
 
@@ -28,7 +28,7 @@ def test_parts_of_parts_know_their_places(cuts, held):
     found, own = origin(dataset)
     assert found is bottom
     assert own.tolist() == places
-    assert item_labels(dataset).tolist() == places
+    assert labels_of(dataset).tolist() == places
 
 
 def test_files_and_names_of_items():
@@ -49,8 +49,8 @@ def test_labels_are_read_without_images_where_they_are_told():
         def __getitem__(self, index):
             raise AssertionError("an image was read")
 
-    assert item_labels(Told(6)).tolist() == [0, 1, 2, 0, 1, 2]
-    assert item_labels(Subset(Told(6), [5, 0])).tolist() == [2, 0]
+    assert labels_of(Told(6)).tolist() == [0, 1, 2, 0, 1, 2]
+    assert labels_of(Subset(Told(6), [5, 0])).tolist() == [2, 0]
     told = Told(3)
     told.target_transform = lambda label: 2 - label
-    assert item_labels(told).tolist() == [2, 1, 0]
+    assert labels_of(told).tolist() == [2, 1, 0]

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import ConcatDataset, Subset
 
-from pasm_aug.training.balance import class_weights, labels_of, sample_weights
+from pasm_aug.data.origin import labels_of
+from pasm_aug.training.balance import class_weights, sample_weights
 from pasm_aug.training.loading import EpochSampler
 from tests.shapes import Shapes
 
