@@ -35,9 +35,7 @@ class Findings:
         if self.changed is None:
             return "an unknown share of the images"
         least, most = (f"{share:.0%}" for share in self.changed)
-        return (
-            f"{least} of the images" if least == most else f"{least} to {most} of the images (not told closer)"
-        )
+        return f"{least} of the images" if least == most else f"{least} to {most} of the images (not told closer)"
 
     def sentence(self) -> str:
         """For people."""
