@@ -101,6 +101,7 @@ state, tables = process_state("cpu"), []
 result = online(tables)
 torch.save([tables, torch.cat([p.detach().flatten() for p in result.model.parameters()]), result.history],
            f"{sys.argv[1]}/{state.process_index}")
+state.wait_for_everyone()
 torch.distributed.destroy_process_group()
 """
 
@@ -148,6 +149,7 @@ result = sorting(sys.argv[1] + "/checkpoint.safetensors")
 record = {name: torch.from_numpy(array) for name, array in result.method.record.arrays().items()}
 weights = torch.cat([p.detach().flatten() for p in result.model.parameters()])
 torch.save([record, weights, result.history], f"{sys.argv[1]}/{state.process_index}")
+state.wait_for_everyone()
 torch.distributed.destroy_process_group()
 """
 

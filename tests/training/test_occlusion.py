@@ -331,6 +331,7 @@ for length in (31, 1):
     found.append([scores.asdict(), scores.labels.tolist(), *(square.counts.tolist() for square in scores.squares)])
 if state.is_main_process:
     json.dump(found, open(sys.argv[1], "w"))
+state.wait_for_everyone()  # else gloo may abort the one that leaves while the other still writes
 torch.distributed.destroy_process_group()
 """
 
