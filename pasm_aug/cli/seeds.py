@@ -6,16 +6,21 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pasm_aug.cli.changed import changed_options
 from pasm_aug.cli.job import run_job
 from pasm_aug.cli.opening import say
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.processes import process_state
 from pasm_aug.report.run_folder import read_run
-from pasm_aug.report.seeds import text_summary, write_seeds
+from pasm_aug.report.seeds import text_summary
+from pasm_aug.report.seeds_page import write_seeds
 
 
 def run_seeds(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], None]) -> None:
     """Run each seed in a folder of its own, ``seed-S`` in ``--out``, and summarise them; done ones are not done again.
+
+    Args:
+        add: adds the command's options to a parser.
 
     Raises:
         ValueError: ``--out`` holds a run of a single seed.
@@ -27,13 +32,13 @@ def run_seeds(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser],
         say(f"seed {seed} ({number} of {len(args.seeds)})")
         run_job(argparse.Namespace(**vars(args) | {"seed": seed, "seeds": None, "out": out / f"seed-{seed}"}), add)
     if process_state().is_main_process:
-        summarise(out, args.seeds)
+        summarise(out, args.seeds, add)
 
 
-def summarise(out: Path, seeds: Sequence[int]) -> None:
-    """Tables and the page of finished runs in ``out/seed-S``."""
+def summarise(out: Path, seeds: Sequence[int], add: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Tables and the page of finished runs in ``out/seed-S``; ``add`` as in :func:`run_seeds`."""
     runs = {seed: read_run(out / f"seed-{seed}") for seed in seeds}
-    page = write_seeds(out, runs)
+    page = write_seeds(out, runs, changed=changed_options(runs[seeds[0]].config, add))
     print(f"\n{text_summary(list(runs.values()))}\n\nreport: {page}")
 
 
