@@ -1,4 +1,4 @@
-"""Which options of a run differ from what it would have done by itself."""
+"""The defaults of a run: what follows from other options, and what of a finished run differs from them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,16 @@ def changed_options(
     return {name: (value, default[name]) for name, value in config.items() if name in usual and value != default[name]}
 
 
-def _settled(options: dict[str, Any]) -> dict[str, Any]:
-    """All options, those filled in that a run fills in."""
-    args = argparse.Namespace(**options)
+def settle(args: argparse.Namespace) -> None:
+    """Fill in what follows from other options and was not given."""
     settle_method(args)
     if args.baselines is None:
         args.baselines = BASELINES[args.method]
     args.image_size = default_image_size(args)
     settle_square(args)
+
+
+def _settled(options: dict[str, Any]) -> dict[str, Any]:
+    args = argparse.Namespace(**options)
+    settle(args)
     return config_of(args)
