@@ -74,7 +74,7 @@ class Scale:
         ends += [bar.points + sign * half for bar, half in zip(bars, halves, strict=True) for sign in (-1, 1)]
         room = 0.08 * (max(ends) - min(ends)) or 1.0
         low, high = min(ends) - room, max(ends) + room
-        ticks = [float(tick) for tick in MaxNLocator(nbins=6, steps=[1, 2, 5, 10]).tick_values(low, high)]
+        ticks = [float(tick) for tick in MaxNLocator(nbins=5, steps=[1, 2, 5, 10]).tick_values(low, high)]
         return cls(low, high, tuple(round(tick, 6) + 0.0 for tick in ticks if low <= tick <= high))  # and not -0
 
     def at(self, value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -78,8 +79,14 @@ def _bar(runs: Sequence[Run], arm: str, gain: Estimate) -> Bar:
 
 def _means(runs: Sequence[Run]) -> str:
     names = ("test", "mean", "worst")
-    rows = [(capital(arm_name(arm)), *(str(scores[name]) for name in names)) for arm, scores in arm_means(runs).items()]
+    rows = [
+        (capital(arm_name(arm)), *(_percent(scores[name]) for name in names)) for arm, scores in arm_means(runs).items()
+    ]
     return table(("arm", *(SCORES[name][0] for name in names)), rows, caption=ABOUT)
+
+
+def _percent(score: Estimate) -> str:
+    return f"{score.mean:.1f}" + (f" ±{score.half:.1f}" if math.isfinite(score.half) else "")
 
 
 def _links(runs: Mapping[int, Run]) -> str:

@@ -1,8 +1,9 @@
 """The look of a page: light and dark, on a desk, on a phone and on paper."""
 
+INK = "--axis: #6b7280; --gain: #1d4ed8; --loss: #b91c1c; --same: #475569"  # on white, and so on paper
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --bar: #c2410c; --tick: #8883; --axis: #6b7280;
-  --gain: #1d4ed8; --loss: #b91c1c; --same: #475569; --quiet: color-mix(in srgb, currentColor 72%, transparent) }
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --bar: #c2410c; --tick: #8883;
+  --quiet: color-mix(in srgb, currentColor 72%, transparent); INK }
 * { box-sizing: border-box }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 0 auto; padding: 1.2rem 1rem 3rem;
   overflow-wrap: break-word }
@@ -70,9 +71,9 @@ pre code { background: none; padding: 0 }
   .card { padding: .7rem .7rem .4rem } .forest { font-size: .82rem } .forest th:first-child { width: 33% }
   .forest td:last-child { width: 4.7rem; padding-left: .4rem } }
 @media print {
-  :root { color-scheme: light } body { max-width: none; padding: 0; font-size: 10.5pt } nav { display: none }
+  :root { color-scheme: light; INK } body { max-width: none; padding: 0; font-size: 10.5pt } nav { display: none }
   h2, h3, summary, caption { break-after: avoid } figure, tr, .card { break-inside: avoid }
   .scroll { overflow: visible } .grid, .cards { grid-template-columns: 1fr 1fr } .chart img { filter: none }
   table { font-size: 8.5pt } .forest td:last-child { width: 4.6rem }
 }
-"""
+""".replace("INK", INK)
