@@ -152,7 +152,9 @@ def training(report: Report) -> list[str]:
     }
     rows = [row for rounds in tables.values() for table in rounds for row in table]
     titles = {name: title for name, title in titles.items() if any(row.get(name, 0) > 0 for row in rows)}
-    return [report.draw("training", curves_figure(tables, titles), "Over the epochs of all rounds.")] if titles else []
+    if not titles:
+        return []
+    return [grid([report.draw("training", curves_figure(tables, titles), "Over the epochs of all rounds.")])]
 
 
 def options(report: Report) -> list[str]:

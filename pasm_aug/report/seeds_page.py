@@ -79,9 +79,8 @@ def _bar(runs: Sequence[Run], arm: str, gain: Estimate) -> Bar:
 
 def _means(runs: Sequence[Run]) -> str:
     names = ("test", "mean", "worst")
-    rows = [
-        (capital(arm_name(arm)), *(_percent(scores[name]) for name in names)) for arm, scores in arm_means(runs).items()
-    ]
+    means = arm_means(runs)
+    rows = [(capital(arm_name(arm)), *(_percent(means[arm][name]) for name in names)) for arm in means]
     return table(("arm", *(SCORES[name][0] for name in names)), rows, caption=ABOUT)
 
 
