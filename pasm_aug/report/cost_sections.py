@@ -24,12 +24,11 @@ def costs(report: Report) -> list[str]:
             network_name(r),
             duration(r.seconds["mine"]) if "mine" in r.seconds else "–",
             duration(r.seconds["train"]) if "train" in r.seconds else "–",
-            f"{r.queries:,}" if r.queries else "–",
             f"{r.queries / r.train.count:,.1f}" if r.queries else "–",
         )
         for r in rounds
     ]
-    head = ("network", "mining", "training", "queries", "an image")
+    head = ("network", "mining", "training", "queries an image")
     queries = sum(r.queries for r in rounds)
     caption = f"{queries:,} queries of the teacher in all searches." if queries else ""
     return [*parts, table(head, rows, caption=caption)]

@@ -141,11 +141,11 @@ def _about(run: Run, report: Report) -> dict[str, str]:
     side = run.model.get("image_size") or run.config.get("image_size")
     told = {
         "Images": f"{counts}{f' of {side}×{side}' if side else ''}, {len(report.classes)} classes",
-        "Labels": run.noise,
-        "Rounds": run.stopped or str(run.main[-1].round),
         "Seed": str(run.config.get("seed", "")),
         "Time": duration(sum(report.seconds.values())) if report.seconds else "",
         "Ended": _ended(run),
+        "Labels": run.noise,
+        "Rounds": run.stopped or str(run.main[-1].round),
     }
     return {name: text for name, text in told.items() if text}
 
