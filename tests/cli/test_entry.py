@@ -37,7 +37,12 @@ def test_run_leaves_the_folder_of_the_contract(finished):
         *(arm for arm in ("none", "random", "random-matched") for _ in "12"),
     ]
     assert all(float(row.split(",")[6]) <= 1 for row in rows[1:])
-    assert json.loads((finished / "round-1" / "model.json").read_text())["architecture"] == "small"
+    model = json.loads((finished / "round-1" / "model.json").read_text())
+    assert model["architecture"] == "small"
+    page = (finished / "report.html").read_text()
+    assert "pasm-aug run --limit 42 --rounds 2 --teacher-epochs 2 --epochs 1 --batch-size 16<" in page
+    assert f"pasm_aug {model['versions']['pasm_aug']}, python " in page
+    assert "paired image by image." in page  # the worst case under a square too
     assert len(PositionCache.open(finished / "round-1" / "positions.safetensors")) == 42
 
 
