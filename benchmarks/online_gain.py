@@ -60,7 +60,8 @@ VARIANTS: dict[str, dict[str, Any]] = {  # of online-4, tried on one seed
     "growing": {},
 }
 GROWING = (0.9, 0.7, 0.5, 0.3, 0.15, 0.05)  # by epoch: the first tried that takes p(true class) below it is erased
-BARE = {"glasses_share": 0.0, "mask_share": 0.0, "hand_share": 0.0}
+HIDDEN = ("glasses", "mask", "hand")
+BARE = {f"{name}_share": 0.0 for name in HIDDEN}
 TEACHERS = 3  # of FER2013; the seeds share them in turn
 
 
@@ -83,7 +84,7 @@ def splits(data: str, root: Path | None) -> dict[str, Any]:
     else:
         bare = Difficulty(**BARE)
         found = {name: SyntheticExpressions(name, difficulty=bare) for name in ("train", "val", "test")}
-        for name in ("glasses", "mask", "hand"):
+        for name in HIDDEN:
             hidden = Difficulty(**BARE | {f"{name}_share": 1.0})
             found |= {name: SyntheticExpressions("test", difficulty=hidden)}
             found |= {f"val_{name}": SyntheticExpressions("val", difficulty=hidden)}
@@ -193,22 +194,8 @@ def run(args: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[s
 
 def report(rows: list[dict[str, Any]]) -> str:
     """Means of the arms, and online-4 against the others on the same seeds."""
-    scores = [
-        name
-        for name in (
-            "val",
-            "val_worst",
-            "val_glasses",
-            "val_mask",
-            "val_hand",
-            "test",
-            "worst",
-            "glasses",
-            "mask",
-            "hand",
-        )
-        if all(name in row for row in rows)
-    ]
+    columns = ("val", "val_worst", "test", "worst", *HIDDEN, *(f"val_{name}" for name in HIDDEN))
+    scores = [name for name in columns if all(name in row for row in rows)]
     by_arm: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows:
         by_arm.setdefault(row["arm"], {})[row["seed"]] = row
@@ -221,9 +208,9 @@ def report(rows: list[dict[str, Any]]) -> str:
         }
         for arm, cells in by_arm.items()
     ]
-    columns = {"arm": "arm", "seeds": "seeds", **{name: f"{name}|.1f" for name in scores}}
-    columns |= {"erased_share": "pixels erased, %|.1f", "seconds": "seconds|.0f"}
-    return table(columns, means) + "\n\n" + gains(by_arm, "online-4", scores)
+    titles = {"arm": "arm", "seeds": "seeds", **{name: f"{name}|.1f" for name in scores}}
+    titles |= {"erased_share": "pixels erased, %|.1f", "seconds": "seconds|.0f"}
+    return table(titles, means) + "\n\n" + gains(by_arm, "online-4", scores)
 
 
 def gains(by_arm: dict[str, dict[int, dict[str, Any]]], lead: str, scores: list[str]) -> str:
