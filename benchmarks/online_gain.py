@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import campaign, machine, table, versions
+from occlusion_attacks import RectangularOcclusion
 from scipy.stats import t as student
 from torch import nn
 from torchvision.transforms import v2
@@ -38,10 +39,11 @@ from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.data.synthetic.description import Difficulty
 from pasm_aug.models import build_model, load_model, save_model
+from pasm_aug.rounds.arms import arm_positions
 from pasm_aug.search.online import OnlineAdversarialErase
 from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.occlusion import evaluate_occlusion
-from pasm_aug.transforms.baselines import CountedRandomErasing
+from pasm_aug.transforms.baselines import CountedRandomErasing, RandomPlaceErase
 
 SIZE, EPOCHS, LONG = 13 / 48, 6, 12
 LR = 0.02  # of 0.01 and 0.02 the better for online-4 on the validation split of seed 0
@@ -58,6 +60,11 @@ VARIANTS: dict[str, dict[str, Any]] = {  # of online-4, tried on one seed
     "point": {"value": "point"},
     "shapes": {"scale": (0.02, 0.33), "p": 0.5},  # RandomErasing's own distribution of rectangles
     "growing": {},
+}
+ATTACKS: dict[str, dict[str, Any]] = {  # Wu, Tong and Vorobeychik 2020
+    "roa-gradient": {},
+    "roa-gradient-grey": {"ascents": 0},
+    "roa-exhaustive": {"candidates": None},
 }
 GROWING = (0.9, 0.7, 0.5, 0.3, 0.15, 0.05)  # by epoch: the first tried that takes p(true class) below it is erased
 HIDDEN = ("glasses", "mask", "hand")
@@ -117,6 +124,16 @@ def erasing(arm: str, teacher: nn.Module, data: Any, positions: Path) -> Any:
         return None
     if arm == "random":
         return CountedRandomErasing()
+    if arm in ATTACKS:
+        return RectangularOcclusion(**ATTACKS[arm])
+    if arm in ("cutout", "cam-peak"):
+        folder = positions.with_suffix("")
+        folder.mkdir(parents=True, exist_ok=True)
+        search = PointSearch(budget=4)  # neither place nor colour of its points is used
+        mined = mine_positions(teacher, data, folder / "mined.safetensors", search=search, progress=False)
+        if arm == "cutout":  # DeVries and Taylor 2017: any pixel is the centre, borders clip the square
+            return RandomPlaceErase(mined, **SETTINGS)
+        return PointAdversarialErase(arm_positions(arm, mined, teacher, data, folder, progress=False), **SETTINGS)
     if arm.startswith("random-matched"):
         return PointAdversarialErase(None, **SETTINGS)  # every image a miss: a square at random, inside the image
     if arm == "patch":
