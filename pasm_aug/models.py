@@ -13,12 +13,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from pasm_aug.core.classifier import Classifier
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_atomic, write_json
 from pasm_aug.core.networks import to_tensors
@@ -96,7 +97,7 @@ class SmallResNet(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
-def build_model(name: str, num_classes: int, *, weights: str | None = None, seed: int | None = 0) -> nn.Module:
+def build_model(name: str, num_classes: int, *, weights: str | None = None, seed: int | None = 0) -> Classifier:
     """A classifier by name, with ``.preprocess`` attached.
 
     Args:
@@ -134,7 +135,7 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
             fit = start_from(network, Path(str(weights)).expanduser())
             if fit.share < SURE_FIT:
                 warnings.warn(f"weights {str(weights)!r}: {fit}", stacklevel=2)
-    return model
+    return cast("Classifier", model)
 
 
 def carry(model: nn.Module, preprocess: Callable[[Tensor], Tensor]) -> nn.Module:
@@ -207,7 +208,7 @@ def save_model(folder: str | Path, model: nn.Module, info: dict[str, Any]) -> No
     write_json(folder / "model.json", info | {"sha256": hashlib.sha256(data).hexdigest()})
 
 
-def load_model(path: str | Path, *, model: nn.Module | None = None) -> nn.Module:
+def load_model(path: str | Path, *, model: nn.Module | None = None) -> Classifier:
     """The network of a folder that :func:`save_model` wrote, in eval mode, with ``.info``.
 
     Args:
@@ -232,5 +233,6 @@ def load_model(path: str | Path, *, model: nn.Module | None = None) -> nn.Module
         if info.get("mean"):  # else the architecture has a preprocessing of its own
             carry(model, Preprocess(info["mean"], info["std"]))
     load_weights(model, folder)
-    model.info = info  # type: ignore[assignment]
-    return model.eval()
+    loaded = cast("Classifier", model)
+    loaded.info = info
+    return loaded.eval()
