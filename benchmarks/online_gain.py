@@ -135,7 +135,8 @@ def erasing(arm: str, teacher: nn.Module, data: Any, positions: Path) -> Any:
             return RandomPlaceErase(mined, **SETTINGS)
         return PointAdversarialErase(arm_positions(arm, mined, teacher, data, folder, progress=False), **SETTINGS)
     if arm.startswith("random-matched"):
-        return PointAdversarialErase(None, **SETTINGS)  # every image a miss: a square at random, inside the image
+        options = VARIANTS.get(arm.removeprefix("random-matched").strip("-"), {})
+        return PointAdversarialErase(None, **SETTINGS | options)  # every image a miss: at random, inside the image
     if arm == "patch":
         search = PointSearch(objective="patch", patch=SIZE, budget=20)  # as `pasm-aug run` has it
         return PointAdversarialErase(
@@ -193,7 +194,7 @@ def run(args: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[s
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     about = {"commit": commit, "versions": versions(), "machine": machine()}
     have = {(row["seed"], row["arm"], row.get("beta", BETA)) for row in done}
-    for seed in range(args.seeds):
+    for seed in args.seeds:
         number = seed % TEACHERS if args.data == "fer2013" else seed
         for arm in args.arms.split(","):
             if (seed, arm, args.beta) in have:
@@ -245,13 +246,18 @@ def gains(by_arm: dict[str, dict[int, dict[str, Any]]], lead: str, scores: list[
     return table({"arm": "points", "seeds": "seeds", **{name: name for name in scores}}, rows)
 
 
+def seeds(text: str) -> list[int]:
+    """``"5"``: the first five; ``"9,12"``: these."""
+    return list(range(int(text))) if text.isdigit() else [int(part) for part in text.split(",")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=("fer2013", "synthetic"), default="fer2013")
     parser.add_argument("--root", type=Path, help="of FER2013")
     parser.add_argument("--work", type=Path, default=Path("runs/online_gain"), help="keeps teachers and mined points")
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=seeds, default=range(5), help="how many, or which: 5 or 9,12")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--beta", type=float, default=BETA, help="weight of the teacher's logits")
     parser.add_argument("--report", action="store_true", help="print the tables of what is done")
