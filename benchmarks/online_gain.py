@@ -210,8 +210,8 @@ def run(args: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[s
             }
 
 
-def report(rows: list[dict[str, Any]]) -> str:
-    """Means of the arms, and online-4 against the others on the same seeds."""
+def report(rows: list[dict[str, Any]], lead: str) -> str:
+    """Means of the arms, and ``lead`` against the others on the same seeds."""
     columns = ("val", "val_worst", "test", "worst", *HIDDEN, *(f"val_{name}" for name in HIDDEN))
     scores = [name for name in columns if all(name in row for row in rows)]
     by_arm: dict[str, dict[int, dict[str, Any]]] = {}
@@ -228,7 +228,7 @@ def report(rows: list[dict[str, Any]]) -> str:
     ]
     titles = {"arm": "arm", "seeds": "seeds", **{name: f"{name}|.1f" for name in scores}}
     titles |= {"erased_share": "pixels erased, %|.1f", "seconds": "seconds|.0f"}
-    return table(titles, means) + "\n\n" + gains(by_arm, "online-4", scores)
+    return table(titles, means) + "\n\n" + gains(by_arm, lead, scores)
 
 
 def gains(by_arm: dict[str, dict[int, dict[str, Any]]], lead: str, scores: list[str]) -> str:
@@ -261,13 +261,14 @@ def main() -> None:
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--beta", type=float, default=BETA, help="weight of the teacher's logits")
     parser.add_argument("--report", action="store_true", help="print the tables of what is done")
+    parser.add_argument("--lead", default="online-4", help="the arm that is compared with the others")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
     out = args.out or Path(__file__).parent / "results" / f"online_gain-{args.data}.jsonl"
     shown = ("seed", "arm", "test", "worst", "train_seconds")
     done = campaign(out, functools.partial(run, args), shown, go_on=not args.report)
-    print(report([row for row in done if row.get("beta", BETA) == args.beta]))
+    print(report([row for row in done if row.get("beta", BETA) == args.beta], args.lead))
 
 
 if __name__ == "__main__":
