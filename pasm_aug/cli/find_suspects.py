@@ -20,7 +20,6 @@ from pasm_aug.cli.noise import noise_line, with_noise, write_noise
 from pasm_aug.cli.opening import (
     about,
     data_options,
-    default_image_size,
     held,
     model_factory,
     open_any_model,
@@ -28,6 +27,7 @@ from pasm_aug.cli.opening import (
     trained_size,
 )
 from pasm_aug.cli.options.fields import keywords_of
+from pasm_aug.cli.options.groups import default_image_size
 from pasm_aug.cli.options.noise import settle_noise
 from pasm_aug.cli.recorded import config_of
 from pasm_aug.core.errors import UserError

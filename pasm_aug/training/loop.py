@@ -23,9 +23,9 @@ from pasm_aug.core.rng import derive_seed
 from pasm_aug.core.seeding import reseed
 from pasm_aug.training.checkpoint import Saved, load_checkpoint, save_checkpoint
 from pasm_aug.training.erased_gallery import ErasedGallery
-from pasm_aug.training.evaluation import Metrics
 from pasm_aug.training.guards import DivergedError
 from pasm_aug.training.loading import EpochSampler
+from pasm_aug.training.metrics import Metrics
 from pasm_aug.training.result import TrainResult
 from pasm_aug.training.steps import TrainingStep
 from pasm_aug.training.tensorboard import EventLog
