@@ -29,8 +29,9 @@ from pasm_aug.cli.estimate import (
     sure_rounds,
 )
 from pasm_aug.cli.finish import finish
-from pasm_aug.cli.fit import check_train, fit
+from pasm_aug.cli.fit import fit
 from pasm_aug.cli.opening import model_factory, open_model, say
+from pasm_aug.cli.options.settle import settle_train
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.cli.trial import FEW, affordable, memory, sample_of, stage, tell, vanishing_folder, warm_up
 from pasm_aug.core.image_content import to_uint8_tensor
@@ -115,7 +116,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
 
 
 def _try_train(args: argparse.Namespace, folder: Path) -> None:
-    check_train(args)
+    settle_train(args)
     pace, splits, amount, stored = _read(args, ("train", "val"))
     teacher = open_model(args.teacher, splits["train"].classes, "--teacher") if args.teacher else None
     tried = argparse.Namespace(**vars(args) | {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "quiet": True})

@@ -130,6 +130,13 @@ def _run(words: Sequence[str]) -> int:
     if getattr(args, "device", None) == "auto":
         args.device = None
     args.started = time.perf_counter()
+    try:
+        from pasm_aug.cli.at_once import told_at_once  # loads numpy: not for --help
+
+        if told_at_once(args):
+            return 0
+    except (UserError, OSError) as error:
+        return _mistake(error)
     module = "dry_run" if getattr(args, "dry_run", False) else args.command
     work = getattr(importlib.import_module(f"pasm_aug.cli.{module}"), module)  # loads torch: not for --help
     from pasm_aug.core.processes import process_state

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from pasm_aug.training.evaluation import Metrics
+    from pasm_aug.training.metrics import Metrics
     from pasm_aug.training.occlusion_metrics import OcclusionMetrics
 
 FILLS = ("black", "grey", "white", "mean", "random")  # the evaluation's, which would load torch

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Subset
-from tqdm import tqdm
 
 from pasm_aug.asm.noise_counts import read_noise_counts
 from pasm_aug.asm.out_of_sample import judge_by_folds
@@ -20,7 +19,6 @@ from pasm_aug.cli.noise import noise_line, with_noise, write_noise
 from pasm_aug.cli.opening import (
     about,
     data_options,
-    default_image_size,
     held,
     model_factory,
     open_any_model,
@@ -28,6 +26,7 @@ from pasm_aug.cli.opening import (
     trained_size,
 )
 from pasm_aug.cli.options.fields import keywords_of
+from pasm_aug.cli.options.groups import default_image_size
 from pasm_aug.cli.options.noise import settle_noise
 from pasm_aug.cli.recorded import config_of
 from pasm_aug.core.errors import UserError
@@ -35,6 +34,7 @@ from pasm_aug.core.files import read_json, write_atomic, write_csv, write_json
 from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.core.recorded_options import refuse
 from pasm_aug.data.joined import JoinedSplits, open_splits
 from pasm_aug.data.mapped_labels import MappedLabels
@@ -178,7 +178,7 @@ def in_sample(model: nn.Module, dataset: Any, args: argparse.Namespace) -> np.nd
     logits = [
         logits_of(model, Subset(dataset, range(at, min(at + AT_ONCE, len(dataset)))), device=args.device,
                   workers=args.workers)
-        for at in tqdm(starts, desc="judging", unit_scale=AT_ONCE, unit=" images", disable=quiet, leave=False)
+        for at in progress_bar(starts, name="judging", unit=f" × {AT_ONCE:,} images", shown=not quiet)
     ]  # fmt: skip
     return torch.cat(logits).double().softmax(1).float().numpy()
 

@@ -13,12 +13,12 @@ from torch import nn
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cli.finish import finish
 from pasm_aug.cli.noise import check_noise, noise_line, write_noise
-from pasm_aug.cli.opening import about, default_image_size, model_factory, open_model, open_split, say
+from pasm_aug.cli.opening import about, model_factory, open_model, open_split, say
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
 from pasm_aug.cli.options.groups import SEARCH_BUDGET
-from pasm_aug.cli.options.noise import settle_noise
-from pasm_aug.cli.options.training import BASELINES, check_training, method_of, settle_method, settle_square
+from pasm_aug.cli.options.settle import settle_run
+from pasm_aug.cli.options.training import method_of
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.core.checksums import resealed
 from pasm_aug.core.files import write_json
@@ -56,8 +56,8 @@ def run_job(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], N
     if process_state().is_main_process:
         args.out.mkdir(parents=True, exist_ok=True)
         with resealed(args.out):
-            write_options(args.out / "run.yaml", args, add)
             write_noise(args.out, train_split)
+            write_options(args.out / "run.yaml", args, add)  # when it was written, its inputs had been looked at
             if not existing:
                 write_json(args.out / "config.json", config)
     if existing:
@@ -87,15 +87,7 @@ def check_run(args: argparse.Namespace) -> list[str]:
     Raises:
         ValueError: an arm, or an option of the erasing, that cannot be.
     """
-    check_training(args)
-    settle_noise(args)
-    settle_method(args)
-    if args.baselines is None:
-        args.baselines = BASELINES[args.method]
-    args.image_size = default_image_size(args)
-    args.out = args.out or Path("runs") / args.data
-    names = [args.augment, *(arm for arm in args.baselines.split(",") if arm and arm != args.augment)]
-    settle_square(args)
+    names = settle_run(args)
     for arm in names:
         make_erase(arm, None, **keywords_of(args, Erasing), matched_to=matched_to(names))
     return names

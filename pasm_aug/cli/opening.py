@@ -72,11 +72,6 @@ def also_in_training(args: argparse.Namespace) -> np.ndarray:
     return shared_images(scored, training)
 
 
-def default_image_size(args: argparse.Namespace) -> int:
-    """The side of the images: as given, else 48 for the small network and the paper's 224 for others."""
-    return args.image_size or (48 if args.model.removeprefix("pair:") == "small" else 224)
-
-
 def model_factory(args: argparse.Namespace, num_classes: int) -> Callable[[], nn.Module]:
     """Makes the chosen network; its initial weights come from torch's global generator."""
     return lambda: build_model(args.model, num_classes, weights=args.weights, seed=None)
@@ -158,8 +153,3 @@ def trained_size(folder: Path) -> int:
     if not size:
         raise UserError(f"{folder / 'model.json'} must tell 'image_size', got none")
     return int(size)
-
-
-def plain(value: Any) -> Any:
-    """An option as JSON can hold it; a path from the root on, which means the same in every working folder."""
-    return str(value.resolve()) if isinstance(value, Path) else value

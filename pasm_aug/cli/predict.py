@@ -27,12 +27,11 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
 
 def predict(args: argparse.Namespace) -> None:
     """Find, align and classify the faces of photographs; print, and with --out write a table and marked images."""
-    from tqdm import tqdm
-
     from pasm_aug.cli.environment import is_read
     from pasm_aug.cli.opening import open_any_model, say  # these load torch: not for --help
     from pasm_aug.core.files import beside, save_image, write_atomic
     from pasm_aug.core.processes import process_state
+    from pasm_aug.core.progress import progress_bar
     from pasm_aug.data.align.aligner import FaceAligner
     from pasm_aug.data.files import ImageError, find_images
     from pasm_aug.training.prediction import Prediction, annotated, images_of, likeliest, table
@@ -48,7 +47,7 @@ def predict(args: argparse.Namespace) -> None:
     root = args.images if args.images.is_dir() else args.images.parent
     results: list[Prediction] = []
     corrupt = 0
-    bar = tqdm(files, desc="predicting", unit=" images", disable=args.quiet or len(files) < 10, leave=False)
+    bar = progress_bar(files, name="predicting", shown=not args.quiet and len(files) >= 10)
     for one in predict_images(
         model,
         bar,

@@ -26,8 +26,8 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 def report(args: argparse.Namespace) -> None:
     """Write the report of one finished run again, or a page that compares several."""
     from pasm_aug.cli.finish import finish  # these load torch: not for --help
-    from pasm_aug.cli.noise import LIST
     from pasm_aug.cli.opening import open_split, say
+    from pasm_aug.cli.options.noise import LIST
     from pasm_aug.cli.seeds import seeds_in, summarise
     from pasm_aug.core.checksums import resealed
     from pasm_aug.report.comparison import write_comparison

@@ -19,11 +19,11 @@ import torch
 import xxhash
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock, LockedError
 from pasm_aug.core.image_content import dataset_digest, to_uint8_tensor
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.data.decoded_format import VERSION, DecodedError, open_content, sidecar, write_content
 
 
@@ -239,7 +239,7 @@ def _items(dataset: Any, workers: int, name: str, progress: bool) -> Iterator[tu
         collate_fn=_as_they_are,
         generator=torch.Generator(),  # else it draws from the global one
     )
-    with tqdm(total=len(dataset), desc=f"decoding {name}", unit=" images", disable=not progress, leave=False) as bar:
+    with progress_bar(total=len(dataset), name=f"decoding {name}", shown=progress) as bar:
         for batch in loader:
             batch = [batch] if workers == 0 else batch
             yield from batch

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 from collections import Counter
 from collections.abc import Callable, Sized
 from pathlib import Path
@@ -19,7 +18,6 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from pasm_aug.cache.format import CacheError, check_fingerprint
 from pasm_aug.cache.journal import Journal, journal_paths, read_journal
@@ -30,6 +28,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest
 from pasm_aug.core.processes import process_state
+from pasm_aug.core.progress import above_bar
 from pasm_aug.search.closing import Account
 from pasm_aug.search.fingerprint import make_fingerprint
 from pasm_aug.search.options import Mode
@@ -109,7 +108,7 @@ def mine_positions(
         _mine(objective, find, dataset, path, search, fingerprint, account, **how)
     cache = PositionCache.open(path)
     if (tell or progress) and state.is_main_process:
-        (tell or functools.partial(tqdm.write, file=sys.stderr))(account.text(cache))
+        (tell or above_bar)(account.text(cache))
     return cache
 
 

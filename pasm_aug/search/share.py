@@ -11,11 +11,11 @@ import torch
 import torch.distributed
 from accelerate import PartialState
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from pasm_aug.cache.journal import Journal
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import as_uint8, content_key, look
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.search.result import PointResult
 
 Item = tuple[int, np.ndarray, int, int]  # index, uint8 image (C, H, W), label, content key
@@ -73,7 +73,7 @@ def mine_share(
     identity: dict[int, tuple[int, int]] = {}
     queries, started = 0, time.perf_counter()
     waiting: dict[tuple[int, ...], list[tuple[np.ndarray, int, int]]] = {}
-    bar = tqdm(total=len(images), desc="mining", unit=" images", disable=not progress, leave=False)
+    bar = progress_bar(total=len(images), name="mining", shown=progress)
 
     def flush(batch: list[tuple[np.ndarray, int, int]]) -> None:
         nonlocal queries

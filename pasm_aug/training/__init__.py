@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from pasm_aug.core.lazy import lazy
 
 if TYPE_CHECKING:  # the same names, for editors and type checkers
-    from pasm_aug.training.evaluation import Metrics as Metrics
     from pasm_aug.training.evaluation import evaluate as evaluate
     from pasm_aug.training.guards import DivergedError as DivergedError
     from pasm_aug.training.guards import OutOfMemoryError as OutOfMemoryError
     from pasm_aug.training.losses import distillation_loss as distillation_loss
+    from pasm_aug.training.metrics import Metrics as Metrics
     from pasm_aug.training.occlusion import evaluate_occlusion as evaluate_occlusion
     from pasm_aug.training.occlusion_metrics import OcclusionMetrics as OcclusionMetrics
     from pasm_aug.training.result import TrainResult as TrainResult
@@ -22,7 +22,8 @@ else:
         {
             "trainer": "train",
             "result": "TrainResult",
-            "evaluation": "Metrics evaluate",
+            "evaluation": "evaluate",
+            "metrics": "Metrics",
             "occlusion": "evaluate_occlusion",
             "occlusion_metrics": "OcclusionMetrics",
             "losses": "distillation_loss",

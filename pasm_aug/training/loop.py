@@ -16,16 +16,16 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from pasm_aug.core.files import write_csv
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.core.seeding import reseed
 from pasm_aug.training.checkpoint import Saved, load_checkpoint, save_checkpoint
 from pasm_aug.training.erased_gallery import ErasedGallery
-from pasm_aug.training.evaluation import Metrics
 from pasm_aug.training.guards import DivergedError
 from pasm_aug.training.loading import EpochSampler
+from pasm_aug.training.metrics import Metrics
 from pasm_aug.training.result import TrainResult
 from pasm_aug.training.steps import TrainingStep
 from pasm_aug.training.tensorboard import EventLog
@@ -92,13 +92,12 @@ class EpochLoop:
         self.best = _part(saved.tensors, "best.")
         if self.history:
             self._tables()  # a kill may have come between them and the checkpoint
-        self.bar = tqdm(
+        self.bar = progress_bar(
             total=self.epochs * self.steps,
-            initial=len(self.history) * self.steps + saved.step,
-            desc=self.name,
+            done=len(self.history) * self.steps + saved.step,
+            name=self.name,
             unit=" batches",
-            disable=not (self.progress and self.accelerator.is_main_process),
-            leave=False,
+            shown=self.progress and self.accelerator.is_main_process,
         )
         gpus = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
         with self.bar, torch.random.fork_rng(devices=gpus), warnings.catch_warnings():

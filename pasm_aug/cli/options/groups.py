@@ -93,6 +93,11 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> ar
     return group
 
 
+def default_image_size(args: argparse.Namespace) -> int:
+    """The side of the images: as given, else 48 for the small network and the paper's 224 for others."""
+    return args.image_size or (48 if args.model.removeprefix("pair:") == "small" else 224)
+
+
 def add_subset(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--subset",
