@@ -21,6 +21,7 @@ from pasm_aug.asm.folds import data_digest, deal_folds
 from pasm_aug.asm.judgements import FoldJudgements
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock
+from pasm_aug.core.items import unpacked
 from pasm_aug.core.networks import architecture_of, weights_digest
 from pasm_aug.core.options import identity, replaced, takes
 from pasm_aug.core.processes import exists_for_all, process_state
@@ -155,7 +156,7 @@ def _one_fold(
 
 def _images(dataset: Any, progress: bool) -> Iterator[Any]:
     bar = progress_bar(range(len(dataset)), name="comparing images", shown=progress)
-    return (dataset[index][0] for index in bar)
+    return (unpacked(dataset[index])[0] for index in bar)
 
 
 def _network_digest(network: nn.Module) -> str:

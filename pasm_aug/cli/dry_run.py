@@ -70,7 +70,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
     with stage("making the network"):
         options = job.round_options(args, splits["train"])
     search, share = affordable(options.point_search, tuple(to_uint8_tensor(splits["train"][0][0]).shape))
-    quick: dict[str, Any] = {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "rounds": rounds}
+    quick: dict[str, Any] = {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "rounds": rounds, "tracker": None}
     quick |= {"search": search, "progress": False, "teacher_training": {"epochs": EPOCHS, "lr": args.teacher_lr}}
     model, arms = model_factory(args, len(splits["train"].classes)), {}
     results = job.run_arms(names, model, splits, folder, replaced(options, **quick))
@@ -119,7 +119,8 @@ def _try_train(args: argparse.Namespace, folder: Path) -> None:
     settle_train(args)
     pace, splits, amount, stored = _read(args, ("train", "val"))
     teacher = open_model(args.teacher, splits["train"].classes, "--teacher") if args.teacher else None
-    tried = argparse.Namespace(**vars(args) | {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "quiet": True})
+    quick = {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "quiet": True, "tracker": None}
+    tried = argparse.Namespace(**vars(args) | quick)
     with stage("training"):
         trained = fit(tried, splits["train"], splits["val"], teacher, folder)
     with stage("scoring"):

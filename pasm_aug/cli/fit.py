@@ -44,6 +44,7 @@ from pasm_aug.training.guards import DivergedError
 from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.options import LossOptions, TrainingOptions
 from pasm_aug.training.result import TrainResult
+from pasm_aug.training.tracking import open_tracker
 from pasm_aug.transforms.paired_view import PairedView
 
 
@@ -117,6 +118,6 @@ def fit(args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module
         workers=args.workers,
         checkpoint=out / "training.safetensors",
         metrics=out / "metrics.csv",
-        tensorboard=out / "tensorboard" if args.tensorboard else None,
+        tracker=open_tracker(args.tracker, out) if args.tracker else None,
         progress=not args.quiet,
     )

@@ -14,6 +14,7 @@ from pasm_aug.rounds import options
 
 # Of the command line alone, and without influence on results: a run goes on with others of these.
 HERE_ONLY = {"out", "seeds", "decoded", "command", "quiet", "preset", "started", "options", "dry_run", "deterministic"}
+HERE_ONLY |= {"tensorboard"}  # another name of --tracker
 
 
 def plain(value: Any) -> Any:

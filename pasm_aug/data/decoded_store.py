@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock, LockedError
 from pasm_aug.core.image_content import dataset_digest, to_uint8_tensor
+from pasm_aug.core.items import class_names, unpacked
 from pasm_aug.core.progress import progress_bar
 from pasm_aug.data.decoded_format import VERSION, DecodedError, open_content, sidecar, write_content
 
@@ -139,7 +140,7 @@ def fingerprint_of(dataset: Any) -> str:
     about = {
         "version": VERSION,
         "digest": dataset_digest(dataset),
-        "shape": list(to_uint8_tensor(dataset[0][0]).shape),
+        "shape": list(to_uint8_tensor(unpacked(dataset[0])[0]).shape),
         "labels": labels if rename is None else [int(rename(label)) for label in labels],
         "classes": _classes(dataset),
     }
@@ -164,7 +165,7 @@ def _paths(dataset: Any) -> list[Any] | None:
 
 
 def _classes(dataset: Any) -> list[str]:
-    return [str(name) for name in getattr(dataset, "classes", ())]
+    return [str(name) for name in class_names(dataset)]
 
 
 def _is_whole(path: Path) -> bool:
@@ -190,7 +191,7 @@ def _in_turn(path: Path) -> Iterator[None]:
 
 
 def _write(dataset: Any, path: Path, fingerprint: str, name: str, workers: int, progress: bool) -> None:
-    first = tuple(to_uint8_tensor(dataset[0][0]).shape)
+    first = tuple(to_uint8_tensor(unpacked(dataset[0])[0]).shape)
     temporary = path.with_name(f".{path.stem}.tmp.npy")  # one name for all: killed writers leave one file, not many
     try:
         _check_unchanged(fingerprint_of(dataset) == fingerprint)
@@ -226,7 +227,7 @@ class _Arrays(Dataset):
         return len(self.base)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        image, label = self.base[index][:2]
+        image, label = unpacked(self.base[index])[:2]
         return to_uint8_tensor(image).numpy(), int(label)
 
 

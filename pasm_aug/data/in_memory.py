@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pasm_aug.core.image_content import same_channels, to_uint8_tensor
+from pasm_aug.core.items import class_names, unpacked
 from pasm_aug.core.progress import progress_bar
 
 
@@ -39,13 +40,13 @@ class InMemory(Dataset[tuple[Tensor, int]]):
         labels: list[int] = []
 
         def read(index: int) -> Tensor:
-            image, label = dataset[index]
+            image, label = unpacked(dataset[index])
             labels.append(int(label))
             return to_uint8_tensor(image)
 
         self.images = gather(map(read, bar), len(dataset))
         self.labels = np.array(labels, dtype=np.int64)
-        self.classes = list(getattr(dataset, "classes", []))
+        self.classes = class_names(dataset)
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
 
     def __len__(self) -> int:

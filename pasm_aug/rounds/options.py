@@ -20,6 +20,7 @@ from pasm_aug.rounds.arms import AUGMENTS, BARE, make_erase, square_of
 from pasm_aug.rounds.erasing import Erasing
 from pasm_aug.rounds.stopping import StopRule
 from pasm_aug.training.options import LossOptions, TrainingOptions
+from pasm_aug.training.tracking import TRACKERS, check_installed
 
 if TYPE_CHECKING:  # --help reads the options without loading torch
     from torch import nn
@@ -82,12 +83,13 @@ class RoundOptions:
         seed (int): of weights, order, erasing and, where ``search`` is a mode, of the search.
         info (mapping, optional): what ``model.json`` should say: ``architecture``, ``classes``, ``mean``, ``std``,
             ``image_size``.
-        tensorboard (bool): write event files into each round's folder.
+        tracker (str, optional): the experiment tracker that gets every training's epochs, one of
+            :data:`~pasm_aug.training.tracking.TRACKERS`.
         workers (int): processes that load images.
         progress (bool): show bars.
 
     Raises:
-        ValueError: an option out of its range.
+        ValueError: an option out of its range, or no package for the tracker.
     """
 
     augment: str = option(
@@ -141,8 +143,13 @@ class RoundOptions:
     geometry: nn.Module | None = option(None, identity=repr)
     seed: int = option(0, flag="seed")
     info: Mapping[str, Any] | None = option(None, identity=None)
-    tensorboard: bool = option(
-        False, "write curves for TensorBoard too: tensorboard --logdir DIR of --out", group="machine", identity=None
+    tracker: str | None = option(
+        None,
+        "send the figures of every epoch to an experiment tracker too, a run for each training (tensorboard: see them "
+        "by tensorboard --logdir DIR of --out)",
+        group="machine",
+        choices=TRACKERS,
+        identity=None,
     )
     workers: int = option(0, flag="workers", identity=None)
     progress: bool = option(True, identity=None)
@@ -168,6 +175,8 @@ class RoundOptions:
                 f"teacher must be round 0 of a run that kept its predictions.csv, got round {number} of "
                 f"{self.teacher.folder}: pass the folder itself to start from its network"  # type: ignore[union-attr]
             )
+        if self.tracker:
+            check_installed(self.tracker)
         make_erase(self.augment, None, **self.square())
         assert self.first_training
         assert self.point_search

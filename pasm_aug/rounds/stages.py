@@ -37,6 +37,7 @@ from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.occlusion import evaluate_occlusion
 from pasm_aug.training.paired_gain import paired_gain
 from pasm_aug.training.result import TrainResult
+from pasm_aug.training.tracking import open_tracker
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.paired_view import PairedView
 
@@ -205,7 +206,7 @@ class Stages:
             progress=self.options.progress,
             checkpoint=folder / "training.safetensors",
             metrics=folder / "metrics.csv",
-            tensorboard=folder / "tensorboard" if self.options.tensorboard else None,
+            tracker=open_tracker(self.options.tracker, folder) if self.options.tracker else None,
             method=self.options.training_method,
             **options,
         )

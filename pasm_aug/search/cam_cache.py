@@ -16,6 +16,7 @@ from pasm_aug.cache.merge import write_cache
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest, look
+from pasm_aug.core.items import unpacked
 from pasm_aug.core.progress import progress_bar
 from pasm_aug.search.cam import class_activation_maps
 from pasm_aug.search.fingerprint import describe_state
@@ -51,7 +52,7 @@ def class_activation_cache(
     grid = (0, 0)
     bar = progress_bar(total=len(dataset), name="activation maps", shown=progress)
     for start in range(0, len(dataset), AT_ONCE):
-        items = [dataset[i][:2] for i in range(start, min(start + AT_ONCE, len(dataset)))]
+        items = [unpacked(dataset[i])[:2] for i in range(start, min(start + AT_ONCE, len(dataset)))]
         images, labels = np.stack([as_uint8(image) for image, _ in items]), [int(label) for _, label in items]
         maps = class_activation_maps(
             teacher, torch.from_numpy(images), torch.tensor(labels), preprocess=preprocess, device=device

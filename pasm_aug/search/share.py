@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from pasm_aug.cache.journal import Journal
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import as_uint8, content_key, look
+from pasm_aug.core.items import unpacked
 from pasm_aug.core.progress import progress_bar
 from pasm_aug.search.result import PointResult
 
@@ -31,7 +32,7 @@ class KeyedImages(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Item:
-        image, label = self.dataset[index][:2]
+        image, label = unpacked(self.dataset[index])[:2]
         array = as_uint8(image)
         if array.shape[0] > self.channels:
             raise UserError(f"item {index} has 3 channels, earlier ones had 1: convert the images to RGB")

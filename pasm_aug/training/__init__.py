@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from pasm_aug.training.occlusion import evaluate_occlusion as evaluate_occlusion
     from pasm_aug.training.occlusion_metrics import OcclusionMetrics as OcclusionMetrics
     from pasm_aug.training.result import TrainResult as TrainResult
+    from pasm_aug.training.tracking import open_tracker as open_tracker
     from pasm_aug.training.trainer import train as train
 else:
     __getattr__, __dir__, __all__ = lazy(
@@ -27,6 +28,7 @@ else:
             "occlusion": "evaluate_occlusion",
             "occlusion_metrics": "OcclusionMetrics",
             "losses": "distillation_loss",
+            "tracking": "open_tracker",
             "guards": "DivergedError OutOfMemoryError",
         },
     )

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.image_content import to_uint8_tensor
+from pasm_aug.core.items import check_map_style, unpacked
 from pasm_aug.core.networks import take_logits
 from pasm_aug.core.processes import process_state
 from pasm_aug.models import preprocess_of
@@ -92,6 +93,7 @@ class Evaluation:
         device: str | None = None,
         workers: int = 0,
     ) -> None:
+        check_map_style(dataset)
         if not len(dataset):
             raise UserError("dataset must not be empty")
         state = process_state(device)
@@ -125,7 +127,7 @@ class Evaluation:
         if isinstance(preprocess, nn.Module):
             preprocess = preprocess.to(self.device)
         with eval_mode(model):
-            first, label = self.dataset[0][:2]
+            first, label = unpacked(self.dataset[0])[:2]
             logits = take_logits(model(preprocess(to_uint8_tensor(first)[None].to(self.device)))).float()
             yield torch.zeros(1, dtype=torch.int64), logits, torch.tensor([int(label)])
             for batch, (images, target) in zip(self.sampler, self.loader, strict=True):

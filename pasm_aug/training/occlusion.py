@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.image_content import to_uint8_tensor
+from pasm_aug.core.items import unpacked
 from pasm_aug.core.processes import process_state
 from pasm_aug.core.progress import progress_bar
 from pasm_aug.models import preprocess_of
@@ -82,7 +83,7 @@ def evaluate_occlusion(
     """
     if not len(dataset):
         raise UserError("dataset must not be empty")
-    height, width = to_uint8_tensor(dataset[0][0]).shape[1:]
+    height, width = to_uint8_tensor(unpacked(dataset[0])[0]).shape[1:]
     squares = squares_of(sizes, fills, places, stride, height=height, width=width)
     hidden = bands_of(height, width) if bands else {}
     state, length = process_state(device), len(dataset)
