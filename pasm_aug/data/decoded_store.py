@@ -14,18 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import xxhash
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock, LockedError
 from pasm_aug.core.image_content import dataset_digest, to_uint8_tensor
 from pasm_aug.core.items import class_names, unpacked
-from pasm_aug.core.progress import progress_bar
 from pasm_aug.data.decoded_format import VERSION, DecodedError, open_content, sidecar, write_content
+from pasm_aug.data.decoding import decoded_items
 
 
 class DecodedDataset(Dataset[tuple[Tensor, int]]):
@@ -197,7 +196,7 @@ def _write(dataset: Any, path: Path, fingerprint: str, name: str, workers: int, 
         _check_unchanged(fingerprint_of(dataset) == fingerprint)
         for channels in (first[0], 3):
             shape = len(dataset), channels, *first[1:]
-            items = _items(dataset, workers, name, progress)
+            items = decoded_items(dataset, workers, name, progress)
             if write_content(temporary, fingerprint, _classes(dataset), shape, items):
                 break
         same = dataset_digest(DecodedDataset(temporary, verify=False)) == dataset_digest(dataset)
@@ -215,37 +214,3 @@ def _check_unchanged(same: bool) -> None:
             "dataset's items differ from one reading to the next: pass it without its random transforms, and leave "
             "its files alone meanwhile"
         )
-
-
-class _Arrays(Dataset):
-    """Items as arrays: what worker processes send without a file descriptor for each."""
-
-    def __init__(self, base: Any) -> None:
-        self.base = base
-
-    def __len__(self) -> int:
-        return len(self.base)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        image, label = unpacked(self.base[index])[:2]
-        return to_uint8_tensor(image).numpy(), int(label)
-
-
-def _items(dataset: Any, workers: int, name: str, progress: bool) -> Iterator[tuple[np.ndarray, int]]:
-    """All items in order, decoded by ``workers`` processes."""
-    loader = DataLoader(
-        _Arrays(dataset),
-        batch_size=None if workers == 0 else 8,
-        num_workers=workers,
-        collate_fn=_as_they_are,
-        generator=torch.Generator(),  # else it draws from the global one
-    )
-    with progress_bar(total=len(dataset), name=f"decoding {name}", shown=progress) as bar:
-        for batch in loader:
-            batch = [batch] if workers == 0 else batch
-            yield from batch
-            bar.update(len(batch))
-
-
-def _as_they_are(batch: Any) -> Any:
-    return batch
