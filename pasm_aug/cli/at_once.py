@@ -83,7 +83,8 @@ def _unchanged(args: argparse.Namespace) -> bool:
     config, kept = config_of(args), args.out / f"{args.command}.yaml"
     if not check_config(args.out, config) or not kept.exists():
         return False
-    everything = config.keys() <= read_json(args.out / "config.json").keys()  # an older version recorded less
+    recorded = read_json(args.out / "config.json")  # an older version recorded less
+    everything = all(name in recorded or value is None for name, value in config.items())
     inputs = [Path(config[name]) for name in INPUTS if os.path.isabs(str(config.get(name)))]
     if args.noise:
         inputs.append(args.out / LIST)

@@ -30,7 +30,8 @@ from pasm_aug.cli.estimate import (
 )
 from pasm_aug.cli.finish import finish
 from pasm_aug.cli.fit import fit
-from pasm_aug.cli.opening import model_factory, open_model, say
+from pasm_aug.cli.networks import open_model
+from pasm_aug.cli.opening import model_factory, say
 from pasm_aug.cli.options.settle import settle_train
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.cli.trial import FEW, affordable, memory, sample_of, stage, tell, vanishing_folder, warm_up
@@ -118,7 +119,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
 def _try_train(args: argparse.Namespace, folder: Path) -> None:
     settle_train(args)
     pace, splits, amount, stored = _read(args, ("train", "val"))
-    teacher = open_model(args.teacher, splits["train"].classes, "--teacher") if args.teacher else None
+    teacher = open_model(args, "teacher", splits["train"].classes) if args.teacher else None
     quick = {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "quiet": True, "tracker": None}
     tried = argparse.Namespace(**vars(args) | quick)
     with stage("training"):

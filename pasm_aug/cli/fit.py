@@ -11,11 +11,11 @@ from typing import Any
 from torch import nn
 
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cli.networks import open_model
 from pasm_aug.cli.noise import check_noise, noise_line, write_noise
 from pasm_aug.cli.opening import (
     about,
     model_factory,
-    open_model,
     open_split,
     say,
 )
@@ -60,7 +60,7 @@ def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentPa
     train_split, val = open_split(args, "train"), open_split(args, "val")
     check_noise(args.out, train_split)
     info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
-    teacher = open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None
+    teacher = open_model(args, "teacher", train_split.classes) if args.teacher else None
     if done := read_round(args.out, model_factory(args, len(train_split.classes))()):
         say(f"{args.out} holds this network already: {scores_line(done[0])}")
         return

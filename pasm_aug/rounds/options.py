@@ -43,7 +43,7 @@ def network_digest(network: RoundResult | nn.Module | str | Path | None) -> str 
     if network is None:
         return None
     from pasm_aug.core.networks import weights_digest
-    from pasm_aug.core.weights import read_weights
+    from pasm_aug.core.weight_files import read_weights
 
     if hasattr(network, "state_dict"):
         return weights_digest(cast("nn.Module", network).state_dict())[:16]
@@ -82,7 +82,7 @@ class RoundOptions:
         geometry (nn.Module, optional): random transform that student's and teacher's image go through together.
         seed (int): of weights, order, erasing and, where ``search`` is a mode, of the search.
         info (mapping, optional): what ``model.json`` should say: ``architecture``, ``classes``, ``mean``, ``std``,
-            ``image_size``.
+            ``image_size``; ``parent`` of a teacher that is given as a module.
         tracker (str, optional): the experiment tracker that gets every training's epochs, one of
             :data:`~pasm_aug.training.tracking.TRACKERS`.
         workers (int): processes that load images.
@@ -120,14 +120,15 @@ class RoundOptions:
     )
     teacher: RoundResult | nn.Module | str | Path | None = option(
         None,
-        "start from this trained network (a round's folder)",
+        "start from this trained network: a round's folder, or a FILE of your own weights (.pt, .pth, .safetensors) of "
+        "--model with --classes",
         group="rounds",
         parse=Path,
-        metavar="DIR",
+        metavar="DIR|FILE",
         identity=network_digest,
     )
     miner: nn.Module | None = option(
-        None, "mine with this network instead (Table 7)", group="rounds", parse=Path, metavar="DIR",
+        None, "mine with this network instead (Table 7)", group="rounds", parse=Path, metavar="DIR|FILE",
         identity=network_digest,
     )  # fmt: skip
     search: Mode | PointSearch = option("seeded", identity=None)

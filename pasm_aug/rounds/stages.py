@@ -132,8 +132,9 @@ class Stages:
 
     def _info(self, parent: str | None, **more: Any) -> dict[str, Any]:
         """For ``model.json``."""
-        own = parent and str(Path(parent))
-        return {**(self.options.info or {}), "seed": self.options.seed, "parent": own, **more}
+        info = self.options.info or {}
+        own = str(Path(parent)) if parent else info.get("parent")
+        return {**info, "seed": self.options.seed, "parent": own, **more}
 
     def score_on_test(self, results: list[RoundResult]) -> None:
         """Fill in what the test split says of each result; the rounds have stopped, so it chooses nothing."""

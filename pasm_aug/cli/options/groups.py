@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from pasm_aug.cli.options.network import add_classes
 from pasm_aug.core.parsers import at_least, path
 
 DATA = {
@@ -120,6 +121,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="initial weights: none, imagenet (downloads; the paper's choice), or a file or folder",
     )
+    add_classes(group)
 
 
 def add_search(parser: argparse.ArgumentParser, more: str = "") -> argparse._ArgumentGroup:

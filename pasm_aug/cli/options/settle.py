@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from pasm_aug.cli.options.groups import default_image_size
+from pasm_aug.cli.options.network import check_classes
 from pasm_aug.cli.options.noise import settle_noise
 from pasm_aug.cli.options.training import BASELINES, check_training, settle_method, settle_square
 from pasm_aug.core.errors import UserError
@@ -43,6 +44,7 @@ def settle_train(args: argparse.Namespace) -> None:
 
 def _settle(args: argparse.Namespace) -> None:
     check_training(args)
+    check_classes(args, "teacher", "miner")
     settle_noise(args)
     settle_method(args)
     args.image_size = default_image_size(args)
