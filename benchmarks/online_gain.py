@@ -212,7 +212,11 @@ def run(args: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[s
 
 def report(rows: list[dict[str, Any]], lead: str) -> str:
     """Means of the arms, and ``lead`` against the others on the same seeds."""
-    columns = ("val", "val_worst", "test", "worst", *HIDDEN, *(f"val_{name}" for name in HIDDEN))
+    for row in rows:  # the mean over what hides the faces
+        for prefix in ("", "val_"):
+            if all(prefix + name in row for name in HIDDEN):
+                row[f"{prefix}hidden"] = float(np.mean([row[prefix + name] for name in HIDDEN]))
+    columns = ("val", "val_worst", "val_hidden", "test", "worst", *HIDDEN, "hidden")
     scores = [name for name in columns if all(name in row for row in rows)]
     by_arm: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows:
