@@ -14,6 +14,7 @@ from pasm_aug.cli.options.noise import LIST, flipped_line
 from pasm_aug.cli.options.settle import settle_run, settle_train
 from pasm_aug.cli.outcome import scores_line, tell_run
 from pasm_aug.cli.recorded import check_config, config_of
+from pasm_aug.cli.run import add_run
 from pasm_aug.cli.seeds import single_runs, summarise
 from pasm_aug.core.checksums import CHECKSUMS, damaged
 from pasm_aug.core.files import read_json
@@ -59,7 +60,7 @@ def _seeds(args: argparse.Namespace) -> bool:
     runs = [_finished(one) for one in single_runs(args).values()]
     if args.dry_run or None in runs:
         return False
-    summarise(args.out or Path("runs") / args.data, args.seeds)
+    summarise(args.out or Path("runs") / args.data, args.seeds, add_run)
     return True
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cli.changed import changed_options
 from pasm_aug.cli.finish import finish
 from pasm_aug.cli.networks import open_model
 from pasm_aug.cli.noise import check_noise, noise_line, write_noise
@@ -81,7 +82,7 @@ def run_job(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], N
     first, *others = arms.values()
     with resealed(args.out):
         write_rounds(args.out / "rounds.csv", first + [r for results in others for r in results if r.round])
-        finish(args.out, arms, train_split, config, stages)
+        finish(args.out, arms, train_split, config, stages, changed_options(config, add))
 
 
 def check_run(args: argparse.Namespace) -> list[str]:

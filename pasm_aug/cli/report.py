@@ -25,16 +25,18 @@ def add_report(parser: argparse.ArgumentParser) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Write the report of one finished run again, or a page that compares several."""
-    from pasm_aug.cli.finish import finish  # these load torch: not for --help
+    from pasm_aug.cli.changed import changed_options  # these load torch: not for --help
+    from pasm_aug.cli.finish import finish
     from pasm_aug.cli.opening import open_split, say
     from pasm_aug.cli.options.noise import LIST
+    from pasm_aug.cli.run import add_run
     from pasm_aug.cli.seeds import seeds_in, summarise
     from pasm_aug.core.checksums import resealed
     from pasm_aug.report.comparison import write_comparison
     from pasm_aug.report.run_folder import read_run
 
     if len(args.runs) == 1 and (seeds := seeds_in(args.runs[0])):
-        summarise(args.runs[0], seeds)
+        summarise(args.runs[0], seeds, add_run)
         return
     runs = [read_run(folder) for folder in args.runs]
     if len(runs) > 1:
@@ -52,6 +54,6 @@ def report(args: argparse.Namespace) -> None:
         say(f"the training images cannot be opened, so the report goes without them: {error}")
         dataset = None
     with resealed(run.folder):
-        page = finish(run.folder, run.arms, dataset, run.config, {})
+        page = finish(run.folder, run.arms, dataset, run.config, {}, changed_options(run.config, add_run))
     if args.page:
         write_atomic(args.page, page.read_bytes())

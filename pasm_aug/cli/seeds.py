@@ -28,6 +28,9 @@ def single_runs(args: argparse.Namespace) -> dict[int, argparse.Namespace]:
 def run_seeds(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], None]) -> None:
     """Run each seed, and summarise them; done ones are not done again.
 
+    Args:
+        add: adds the command's options to a parser.
+
     Raises:
         ValueError: ``--out`` holds a run of a single seed.
     """
@@ -39,15 +42,17 @@ def run_seeds(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser],
         say(f"seed {seed} ({number} of {len(args.seeds)})")
         run_job(single, add)
     if process_state().is_main_process:
-        summarise(args.out or Path("runs") / args.data, args.seeds)
+        summarise(args.out or Path("runs") / args.data, args.seeds, add)
 
 
-def summarise(out: Path, seeds: Sequence[int]) -> None:
-    """Tables and the page of finished runs in ``out/seed-S``."""
-    from pasm_aug.report.seeds import text_summary, write_seeds  # loads matplotlib
+def summarise(out: Path, seeds: Sequence[int], add: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Tables and the page of finished runs in ``out/seed-S``; ``add`` as in :func:`run_seeds`."""
+    from pasm_aug.cli.changed import changed_options
+    from pasm_aug.report.seeds import text_summary
+    from pasm_aug.report.seeds_page import write_seeds  # loads matplotlib
 
     runs = {seed: read_run(out / f"seed-{seed}") for seed in seeds}
-    page = write_seeds(out, runs)
+    page = write_seeds(out, runs, changed=changed_options(runs[seeds[0]].config, add))
     print(f"\n{text_summary(list(runs.values()))}\n\nreport: {page}")
 
 

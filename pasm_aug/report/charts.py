@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,22 @@ OTHERS = ("#c2410c", "#2563eb", "#0d9488", "#9333ea", "#64748b", "#ca8a04", "#db
 
 def chart(title: str, ylabel: str, height: float) -> tuple[Figure, Any]:
     """A figure with one panel in the report's style; counts on its x axis are whole numbers."""
-    figure = Figure((WIDTH, height), layout="constrained")
-    panel = figure.subplots()
-    panel.set_title(textwrap.fill(title, 48), fontsize=10)
+    figure, (panel,) = charts([title], height)
     panel.set_ylabel(ylabel)
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.grid(alpha=0.25)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
     return figure, panel
+
+
+def charts(titles: Sequence[str], height: float) -> tuple[Figure, list[Any]]:
+    """Such panels below each other, with one x axis, ``height`` inches each."""
+    figure = Figure((WIDTH, height * len(titles)), layout="constrained")
+    panels = figure.subplots(len(titles), sharex=True, squeeze=False)[:, 0]
+    for panel, title in zip(panels, titles, strict=True):
+        panel.set_title(textwrap.fill(title, 48), fontsize=10)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(alpha=0.25)
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+    return figure, list(panels)
 
 
 class Mosaic:

@@ -129,11 +129,10 @@ def _curves(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
     epochs = {name: [rows for r in results if (rows := read_metrics(r))] for name, results in arms.items()}
     epochs = {name: tables for name, tables in epochs.items() if tables}
     charts = [
-        figure(accuracy_figure(arms, "val", {}), "Accuracy of each run on validation, by round."),
-        figure(accuracy_figure(arms, "test", {}), "Accuracy of each run on test, by round."),
+        figure(accuracy_figure(arms, ("val", "test"), {}), "Accuracy of each run on validation and on test, by round."),
     ]
     if epochs:
-        chart = curves_figure(epochs, "val_accuracy", "accuracy on validation", {})
+        chart = curves_figure(epochs, {"val_accuracy": "accuracy on validation"}, {})
         charts.append(figure(chart, "Accuracy of each run on validation, over the epochs of all rounds."))
     return [grid(charts)]
 

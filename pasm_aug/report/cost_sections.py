@@ -15,7 +15,7 @@ def costs(report: Report) -> list[str]:
         stages = sorted(report.seconds.items(), key=lambda item: -item[1])
         spent = [(_stage(name), duration(value), f"{value / total:.0%}") for name, value in stages]
         shares = [value / stages[0][1] for _, value in stages]
-        parts.append(table(("stage", "time", "share"), spent, caption="Time of each stage.", shares=shares))
+        parts.append(table(("stage", "time", "share"), spent, shares=shares))
     rounds = [
         r for arm, results in report.run.arms.items() for r in results if r.round or arm == next(iter(report.run.arms))
     ]
@@ -26,13 +26,12 @@ def costs(report: Report) -> list[str]:
             duration(r.seconds["train"]) if "train" in r.seconds else "–",
             f"{r.queries:,}" if r.queries else "–",
             f"{r.queries / r.train.count:,.1f}" if r.queries else "–",
-            f"{r.erased_share:.1%}" if r.erased_share else "–",
         )
         for r in rounds
     ]
-    head = ("network", "mining", "training", "queries", "queries an image", "pixels erased")
+    head = ("network", "mining", "training", "queries", "an image")
     queries = sum(r.queries for r in rounds)
-    caption = f"Cost of each network; {queries:,} queries of the teacher in all searches."
+    caption = f"{queries:,} queries of the teacher in all searches." if queries else ""
     return [*parts, table(head, rows, caption=caption)]
 
 

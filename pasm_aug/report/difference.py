@@ -17,6 +17,13 @@ def half_width(scores: Metrics) -> float:
     return (high - low) / 2
 
 
+def meaning(points: float, half: float) -> str:
+    """A difference in words: it is clear where its 95 % interval, ``half`` to either side, leaves 0 out."""
+    if not abs(points) > half:
+        return "no measurable effect"
+    return "a clear gain" if points > 0 else "a clear loss"
+
+
 @dataclass(frozen=True)
 class Difference:
     """How much better the second network is, in points of accuracy.
@@ -34,12 +41,10 @@ class Difference:
     @property
     def word(self) -> str:
         """What it means."""
-        if abs(self.points) < self.half:
-            return "inside the noise"
-        return "a clear gain" if self.points > 0 else "a clear loss"
+        return meaning(self.points, self.half)
 
     def __str__(self) -> str:
-        return f"{self.points:+.1f} ±{self.half:.1f}"
+        return f"{round(self.points, 1) + 0.0:+.1f} ±{self.half:.1f}"  # and not -0.0
 
 
 def difference(before: Metrics, after: Metrics) -> Difference:

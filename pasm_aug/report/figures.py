@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pasm_aug.report.charts import WIDTH, chart, colour, legend, png
+from pasm_aug.report.charts import WIDTH, chart, charts, colour, legend, png
 from pasm_aug.report.difference import Difference
 from pasm_aug.rounds.arms import AUGMENTS
 from pasm_aug.rounds.results import RoundResult
@@ -22,10 +23,16 @@ NAMED_CLASSES, NUMBERED_CLASSES, BARS = 30, 12, 20  # more would not be readable
 SPLITS = {"val": "validation (picks the round)", "test": "test (scored once, at the end)"}
 
 
-def accuracy_figure(arms: Mapping[str, list[RoundResult]], split: str, names: Mapping[str, str] = AUGMENTS) -> bytes:
-    """Accuracy of every arm on ``"val"`` or ``"test"`` over the rounds; the bars are 95 % intervals."""
-    figure, panel = chart(SPLITS[split], "accuracy", 3.3)
-    for shift, (arm, results) in enumerate(arms.items()):
+def accuracy_figure(
+    arms: Mapping[str, list[RoundResult]], splits: Sequence[str], names: Mapping[str, str] = AUGMENTS
+) -> bytes:
+    """Accuracy of every arm over the rounds; the bars are 95 % intervals.
+
+    Args:
+        splits: ``"val"``, ``"test"``; a panel for each.
+    """
+    figure, panels = charts([SPLITS[split] for split in splits], 2.5)
+    for (split, panel), (shift, (arm, results)) in product(zip(splits, panels, strict=True), enumerate(arms.items())):
         scored = [(r.round, scores) for r in results if (scores := getattr(r, split))]
         ends = np.array([(s.accuracy - s.interval[0], s.interval[1] - s.accuracy) for _, s in scored]).reshape(-1, 2)
         panel.errorbar(
@@ -40,28 +47,42 @@ def accuracy_figure(arms: Mapping[str, list[RoundResult]], split: str, names: Ma
             color=colour(arm, shift),
             label=names.get(arm, arm),
         )
-    panel.set_xlabel("round (0 = first teacher)")
-    panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+    panels[-1].set_xlabel("round (0 = first teacher)")
     legend(figure)
     return png(figure)
 
 
 def curves_figure(
     arms: Mapping[str, Sequence[Sequence[Mapping[str, float]]]],
-    column: str,
-    title: str,
+    columns: Mapping[str, str],
     names: Mapping[str, str] = AUGMENTS,
 ) -> bytes:
-    """One column of the rows of ``metrics.csv`` over the epochs of all rounds, one line an arm, a gap between rounds.
+    """Columns of ``metrics.csv`` over the epochs of all rounds, a panel each; one line an arm, a gap between rounds.
 
     Args:
         arms: for each arm the tables of its rounds, teacher first; one that they share has a line of its own.
+        columns: name → title.
     """
-    figure, panel = chart(title, "", 3.0)
+    figure, panels = charts(list(columns.values()), 2.2)
+    for column, panel in zip(columns, panels, strict=True):
+        _curves(panel, arms, column, names)
+        if column == "erased_share":
+            panel.set_ylim(0, 1.1 * panel.get_ylim()[1])
+        if column != "loss":
+            panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+    panels[-1].set_xlabel("epoch; a gap: a new round begins")
+    legend(figure)
+    return png(figure)
+
+
+def _curves(
+    panel: Any, arms: Mapping[str, Sequence[Sequence[Mapping[str, float]]]], column: str, names: Mapping[str, str]
+) -> None:
     style: dict[str, Any] = {"marker": ".", "markersize": 4, "linewidth": 1.4}
     first, *others = (tables[0] for tables in arms.values())
     shared = bool(others) and all(table == first for table in others)
-    if shared and any(column in row for row in first):
+    if shared:
         values = [row.get(column, np.nan) for row in first]
         panel.plot(range(1, len(first) + 1), values, color="black", label="first teacher", **style)
     for number, (arm, tables) in enumerate(arms.items()):
@@ -71,13 +92,6 @@ def curves_figure(
             x += [*(start + 1 + epoch for epoch in range(len(rows))), float(start + len(rows))]
             y += [*(row.get(column, np.nan) for row in rows), np.nan]
         panel.plot(x, y, color=colour(arm, number), label=names.get(arm, arm), **style)
-    panel.set_xlabel("epoch; a gap: a new round begins")
-    if column == "erased_share":
-        panel.set_ylim(0, 1.1 * panel.get_ylim()[1])
-    if column != "loss":
-        panel.yaxis.set_major_formatter(PercentFormatter(1.0))
-    legend(figure)
-    return png(figure)
 
 
 def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str]) -> bytes:

@@ -60,6 +60,23 @@ def open_points(results: Sequence[RoundResult]) -> tuple[list[RoundPoints], list
     return found, damaged
 
 
+def distinct(rounds: Sequence[RoundPoints]) -> list[RoundPoints]:
+    """The rounds whose places and colours are not those of the round before: the same teacher is hurt at the same."""
+    kept: list[RoundPoints] = []
+    for r in rounds:
+        if not (kept and _same(kept[-1].used, r.used)):
+            kept.append(r)
+    return kept
+
+
+def _same(one: PositionCache, two: PositionCache) -> bool:
+    if len(one) != len(two):
+        return False
+    first, second = (cache.lookup(indices=np.arange(len(cache))) for cache in (one, two))
+    names = ("hit", "xy", "colour")
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in names)
+
+
 @dataclass(frozen=True)
 class Movement:
     """How the mined points moved from one round to the next.

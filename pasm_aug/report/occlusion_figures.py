@@ -85,10 +85,11 @@ def arm_occlusion_figure(found: Mapping[str, Mapping[str, Any]]) -> bytes:
         squares.append(SquareScores(**known, robust=np.zeros(0, bool)))
         maps.append(_drop(known["heatmap"], data["clean"]))
     height, width = next(iter(found.values()))["size"]
-    columns = min(max(len(maps), 2), A_ROW)
+    columns = _columns(len(maps))
     tall = -(-len(maps) // columns) * ((WIDTH - 0.2) / columns * height / width + 0.5) + 0.75
     figure = Figure((WIDTH, tall), layout="constrained")
-    _heatmaps(figure, (height, width), squares, maps, [textwrap.fill(name, 64 // columns) for name in found])
+    titles = [textwrap.fill(name.replace("round ", "round\N{NO-BREAK SPACE}"), 64 // columns) for name in found]
+    _heatmaps(figure, (height, width), squares, maps, titles)
     return png(figure)
 
 
@@ -104,7 +105,12 @@ def _fills(metrics: OcclusionMetrics) -> list[str]:
 def _tall(metrics: OcclusionMetrics, count: int) -> float:
     """Inches of one map's height, when as many as there are, but at most four, stand in a row."""
     height, width = metrics.size
-    return min((WIDTH - 0.2) / min(max(count, 2), A_ROW) * height / width, 4.0)
+    return min((WIDTH - 0.2) / _columns(count) * height / width, 4.0)
+
+
+def _columns(count: int) -> int:
+    """Maps beside each other: at most four, at least two, and as many in each row as can be."""
+    return max(2, -(-count // -(-max(count, 1) // A_ROW)))
 
 
 def _heatmaps(
@@ -114,8 +120,8 @@ def _heatmaps(
     maps: Sequence[np.ndarray],
     titles: Sequence[str],
 ) -> None:
-    """One map a square in rows of four, on one scale: red costs, blue helps, as in the report's other charts."""
-    columns = min(max(len(maps), 2), A_ROW)
+    """One map a square, at most four in a row, on one scale: red costs, blue helps, as in the report's other charts."""
+    columns = _columns(len(maps))
     panels = figure.subplots(-(-len(maps) // columns), columns, squeeze=False)
     scale = max(LEAST, max(float(np.abs(drop).max()) for drop in maps))
     for panel, scores, drop, title in zip(panels.flat, squares, maps, titles, strict=False):

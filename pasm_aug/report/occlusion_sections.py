@@ -7,15 +7,14 @@ from pathlib import Path
 from pasm_aug.core.files import read_json
 from pasm_aug.report.occlusion_figures import arm_occlusion_figure
 from pasm_aug.report.outcome import network_name
-from pasm_aug.report.page import table
+from pasm_aug.report.page import grid, table
 from pasm_aug.report.sections import Report
 from pasm_aug.rounds.results import RoundResult, best_round
 
 NAMES = ("mean", "worst", "eyes", "mouth")
 HOW = (
-    "Percent of the test images that are right with a part hidden. Square: grey, 13/48 of the image; its mean over the "
-    "places of a grid, and the images that are right wherever it stands. Eyes, mouth: those rows of an aligned face "
-    "blacked out."
+    "Percent of the test images right with a grey square, 13/48 of the image, on them: mean over its places, and worst "
+    "case, right at all of them. Eyes, mouth: those rows of an aligned face blacked out."
 )
 
 
@@ -26,12 +25,12 @@ def occlusion(report: Report) -> list[str]:
     if not rows:
         return []
     picked = [r is best_round(report.run.main) for r in networks if r.occluded]
-    parts = [table(("network", "square, mean", "worst case", "eyes", "mouth"), rows, picked, caption=HOW)]
+    parts = [table(("network", "mean", "worst case", "eyes", "mouth"), rows, picked, caption=HOW)]
     files = {network_name(r): Path(r.folder) / "occlusion.json" for r in networks}
     if found := {name: read_json(file) for name, file in files.items() if file.exists()}:
-        text = "Where the square costs each network accuracy, in points, around the middle of each place."
+        text = "Where the square costs each network accuracy, around the middle of each place."
         parts.append(report.draw("occlusion", arm_occlusion_figure(found), text))
-    return parts
+    return [grid(parts)]
 
 
 def _percent(result: RoundResult, name: str) -> str:

@@ -12,6 +12,11 @@ from pasm_aug.training.metrics import Metrics
 Arms = Mapping[str, list[RoundResult]]
 
 
+def capital(text: str) -> str:
+    """The same with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
 def arm_name(arm: str) -> str:
     """An arm in a word or two."""
     return AUGMENTS.get(arm, arm).split(":")[0]

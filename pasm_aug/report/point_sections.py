@@ -10,9 +10,9 @@ from safetensors.torch import load
 from pasm_aug.core.geometry import side_in_pixels
 from pasm_aug.report.gallery import drop_picks, gallery_figures, gallery_picks, online_figures, spread
 from pasm_aug.report.maps import arrow_figure, confidence_figure, distance_figure, heatmap_figures, overall_mean
-from pasm_aug.report.movement import movements
+from pasm_aug.report.movement import RoundPoints, distinct, movements
 from pasm_aug.report.outcome import main_arm
-from pasm_aug.report.page import grid, heading, paragraph, table
+from pasm_aug.report.page import grid, paragraph, table
 from pasm_aug.report.regions import region_sentence, region_shares
 from pasm_aug.report.sections import Report
 from pasm_aug.rounds.folder import ERASED
@@ -20,7 +20,7 @@ from pasm_aug.rounds.folder import ERASED
 
 def gallery(report: Report) -> list[str]:
     """Training images and what each round erased in them."""
-    shown, arm = spread(report.points), main_arm(report.run.arms)
+    shown, arm = spread(distinct(report.points)), main_arm(report.run.arms)
     if arm == "online":
         return _online_gallery(report)
     if not shown or report.dataset is None:
@@ -28,19 +28,23 @@ def gallery(report: Report) -> list[str]:
     text = "Training images as they are, and as each round erased them"
     if arm == "random-matched":
         text = "Training images as they are, and with the square at the mined point; this arm erases it elsewhere"
-    if len(shown) < len(report.points):
-        text += f" ({len(shown)} of the {len(report.points)} rounds)"
-    text += ", in the colour found. p: the teacher's probability of the true class before and after changing one pixel."
-    if arm != "point":
-        text = text.partition(", in the colour")[0] + "."
+    if arm == "point":
+        text += ", in the colour found. p: the teacher's probability of the true class before and after changing one "
+        text += "pixel"
     picks = gallery_picks(np.asarray(report.dataset.labels))
-    parts = [paragraph(text, "note"), heading("Images of every class")]
-    parts += [_gallery(report, "gallery", picks, "An image of each class, whole and erased in each round.")]
+    drawn = [_gallery(report, "gallery", picks, f"{text}.{_left_out(report, shown)}")]
     drops = drop_picks(np.asarray(report.dataset.labels), report.points, but=picks)
     if drops:
-        parts.append(heading("Where one pixel hurt the teacher most"))
-        parts.append(_gallery(report, "gallery-drop", drops, "The images with the greatest drop, whole and erased."))
-    return parts
+        drawn.append(_gallery(report, "gallery-drop", drops, "Where one pixel hurt the teacher most."))
+    return drawn
+
+
+def _left_out(report: Report, shown: list[RoundPoints]) -> str:
+    """A sentence on the rounds that are not shown."""
+    known = len(distinct(report.points))
+    if len(shown) < known:
+        return f" {len(shown)} of the {known} rounds that have points of their own."
+    return " The other rounds erased at the points of the round before." * (known < len(report.points))
 
 
 def _online_gallery(report: Report) -> list[str]:
@@ -52,40 +56,35 @@ def _online_gallery(report: Report) -> list[str]:
         "Training images as they are, and as the student saw them: with the square that hurt it most at that moment, "
         "behind the random geometry."
     )
-    pngs = online_figures(report.dataset, load(file.read_bytes()))
-    drawn = (
-        report.draw(f"gallery-{n}", data, "Images whole, and erased in the step.") for n, data in enumerate(pngs, 1)
-    )
-    return [paragraph(text, "note"), grid(drawn)]
+    drawn = online_figures(report.dataset, load(file.read_bytes()))
+    return [report.draw_all({f"gallery-{n}": data for n, data in enumerate(drawn, 1)}, text)]
 
 
 def _gallery(report: Report, name: str, picks: list[int], caption: str) -> str:
-    pngs = gallery_figures(report.dataset, picks, spread(report.points), report.size)
-    return grid(report.draw(f"{name}-{n}", data, caption) for n, data in enumerate(pngs, 1))
+    drawn = gallery_figures(report.dataset, picks, spread(distinct(report.points)), report.size)
+    return report.draw_all({f"{name}-{n}": data for n, data in enumerate(drawn, 1)}, caption)
 
 
 def positions(report: Report) -> list[str]:
     """Where the points lie in each class and round."""
     if not report.points or report.dataset is None:
         return []
-    shown = spread(report.points)
-    maps = heatmap_figures(report.dataset, shown, report.means)
-    parts = []
+    shown = spread(distinct(report.points))
+    parts = [paragraph(f"The points of each class over its mean image (how many).{_left_out(report, shown)}", "note")]
     for points in shown if main_arm(report.run.arms) != "cam-region" else ():
         if shares := region_shares(report.dataset, points.used):
             parts.append(paragraph(region_sentence(points.round, shares)))
-    return [
-        *parts,
-        grid(
-            report.draw(
-                f"heatmap-round-{number}",
-                data,
-                f"Round {number}: where the points of each class lie, over its mean image (how many). "
-                "All rounds have one scale.",
-            )
-            for number, data in maps.items()
-        ),
-    ]
+    maps = heatmap_figures(report.dataset, shown, report.means)
+    drawn = (
+        report.draw(
+            f"heatmap-round-{number}",
+            data,
+            f"Round {number}" + ", on the same scale" * (len(maps) > 1),
+            alt=f"Where the points of each class lie in round {number}, over the mean image of the class",
+        )
+        for number, data in maps.items()
+    )
+    return [*parts, grid(drawn)]
 
 
 def movement(report: Report) -> list[str]:

@@ -17,16 +17,20 @@ from pasm_aug.report import (
     point_sections,
     sections,
 )
+from pasm_aug.report.answer import answer
 from pasm_aug.report.gallery import gallery_picks
+from pasm_aug.report.method import method_name, what_was_done
 from pasm_aug.report.movement import open_points
-from pasm_aug.report.outcome import arms_sentence, duration, main_arm, stage_seconds, table_rows, text_table
-from pasm_aug.report.page import bullets, contents, facts, page, paragraph, section
+from pasm_aug.report.outcome import duration, stage_seconds, table_rows, text_table
+from pasm_aug.report.page import bullets, contents, facts, headline, page, paragraph, section
 from pasm_aug.report.partitions import open_partitions
 from pasm_aug.report.regions import region_sentence, region_shares
 from pasm_aug.report.run_folder import Run
 from pasm_aug.report.sections import Report
-from pasm_aug.report.verdict import FITTED, labels_trusted, verdict, verdict_sentences
-from pasm_aug.rounds.results import RoundResult, best_round
+from pasm_aug.report.settings_section import Changed
+from pasm_aug.report.titles import run_title
+from pasm_aug.report.verdict import FITTED, cautions, labels_trusted, picked_sentences, verdict
+from pasm_aug.rounds.results import RoundResult
 
 __all__ = [
     "FITTED",
@@ -40,32 +44,7 @@ __all__ = [
     "write_report",
 ]
 
-WHAT = (
-    "A teacher network is trained. For each training image a search finds the one pixel whose change hurts the "
-    "teacher most; a square is erased there; a student learns from the erased images and from the teacher's "
-    "predictions on the whole ones. If the student is better on the validation split, it becomes the next teacher. The "
-    "other arms do the same with another way of erasing, or none, and the same number of epochs."
-)
-WHAT_ONLINE = (
-    "A teacher network is trained. A student goes on from it, and in every step of its training the square that hurts "
-    "it most is searched and erased in each image; it learns from the erased images and from the teacher's predictions "
-    "on the whole ones. The other arms do the same with another way of erasing, or none, and the same number of epochs."
-)
-WHAT_ASM = (
-    "A pair of networks is trained by Adaptive Sample Mining, which sorts out the labels that are probably wrong. A "
-    "student pair goes on from it in the same way and learns from the first pair's predictions too. Nothing is erased."
-)
-SORTED = (
-    "The networks are pairs trained by Adaptive Sample Mining, which sorts out the labels that are probably wrong; "
-    "{erased}."
-)
-PLAIN = "Plain training is another pair that believes every label, its first teacher too, for as many epochs."
-ERASED = {
-    "clean": "only images whose label is believed are erased",
-    "noise": "only images whose label is called noise are erased",
-    "all": "images are erased whatever their label is called",
-    "suspect": "only images whose label is not believed are erased, and the label loses weight for it",
-}
+FOLDED = ("movement", "training", "costs", "settings")
 SECTIONS: dict[str, tuple[str, Callable[[Report], list[str]]]] = {
     "accuracy": ("Accuracy", sections.accuracy),
     "classes": ("Classes, before and after", sections.classes),
@@ -78,7 +57,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Report], list[str]]]] = {
     "movement": ("How the points and the teacher moved", point_sections.movement),
     "training": ("Training", sections.training),
     "costs": ("What it cost", cost_sections.costs),
-    "settings": ("Settings", sections.options),
+    "settings": ("Settings: the same again", sections.options),
 }
 
 
@@ -90,6 +69,7 @@ def write_report(
     config: Mapping[str, Any],
     seconds: Mapping[str, float],
     size: float | int,
+    changed: Changed | None = None,
 ) -> Path:
     """Write ``figures/`` and ``report.html`` (which holds them) for the arms of a run; returns its path.
 
@@ -99,55 +79,43 @@ def write_report(
         dataset: the training split as it was mined, with ``classes`` and ``labels``; ``None`` where it cannot be
             opened: then there are no images and no maps.
         size: of the erased square, as in :class:`~pasm_aug.transforms.erase.PointAdversarialErase`.
+        changed: option → (what it was, its default) of those that differ; default: all of ``config`` is shown.
     """
     run = Run(Path(out), dict(arms), dict(config))
     points, damaged = open_points(run.main)
     partitions, unread = open_partitions(arms)
     for error in unread:
         warnings.warn(f"report: {error}", stacklevel=2)
-    report = Report(run, dataset, _classes(run, dataset), points, dict(seconds), size, partitions)
-    trusted = labels_trusted(config) and not partitions
+    report = Report(run, dataset, _classes(run, dataset), points, dict(seconds), size, partitions, changed=changed)
+    left_out = [f"Left out: {error}" for error in damaged + unread]
+    if dataset is None:
+        left_out.append("The training images cannot be opened: no galleries, no maps.")
     made = {name: _attempt(title, make, report) for name, (title, make) in SECTIONS.items()}
     made = {name: parts for name, parts in made.items() if parts}
     folder = run.folder / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in report.images.items():
         write_atomic(folder / name, data)
+    title = run_title(config, run.model)
     body = [
-        f"<h1>{_title(run)}</h1>",
-        bullets([*verdict_sentences(arms, trusted=trusted), *found_sections.found_sentences(report)], "verdict"),
+        headline(title, method_name(run)),
+        *_attempt("Did it help?", lambda report: answer(report.run.arms), report),
+        bullets(_said(report), "verdict"),
+        *(paragraph(text, "note") for text in left_out),
         facts(_about(run, report)),
-        *(paragraph(f"Left out: {error}", "note") for error in damaged + unread),
-        *(
-            []
-            if dataset is not None
-            else [paragraph("The training images cannot be opened: no galleries, no maps.", "note")]
-        ),
         contents({name: SECTIONS[name][0] for name in made}),
-        *(paragraph(text) for text in _what(run)),
-        *(section(name, SECTIONS[name][0], parts) for name, parts in made.items()),
+        section("method", "What was done", map(paragraph, what_was_done(run)), folded=True),
+        *(section(name, SECTIONS[name][0], parts, folded=name in FOLDED) for name, parts in made.items()),
     ]
-    write_text(run.folder / "report.html", page(f"PASM: {run.folder.resolve().name}", body))
+    write_text(run.folder / "report.html", page(f"{title}: {run.folder.resolve().name}", body))
     return run.folder / "report.html"
 
 
-def _title(run: Run) -> str:
-    if main_arm(run.arms) in ("asm", "plain"):
-        return "Adaptive Sample Mining"
-    return f"Point Adversarial Self Mining{' with Adaptive Sample Mining' if _sorts(run) else ''}"
-
-
-def _sorts(run: Run) -> bool:
-    return run.config.get("method") in ("asm", "pasm+asm")
-
-
-def _what(run: Run) -> list[str]:
-    """What such a run does."""
-    arm, plain = main_arm(run.arms), [PLAIN] if "plain" in run.arms else []
-    if arm in ("asm", "plain"):
-        return [" ".join([WHAT_ASM, *plain])]
-    how = SORTED.format(erased=ERASED.get(str(run.config.get("asm_erase")), ERASED["clean"]))
-    return [WHAT_ONLINE if arm == "online" else WHAT, *([" ".join([how, *plain])] if _sorts(run) else [])]
+def _said(report: Report) -> list[str]:
+    """What is to be known beside the answer, in sentences."""
+    arms = report.run.arms
+    trusted = labels_trusted(report.run.config) and not report.partitions
+    return [*picked_sentences(arms), *cautions(arms, trusted=trusted), *found_sections.found_sentences(report)]
 
 
 def _attempt(title: str, make: Callable[[Report], list[str]], report: Report) -> list[str]:
@@ -166,23 +134,18 @@ def _classes(run: Run, dataset: Any) -> list[str]:
 
 
 def _about(run: Run, report: Report) -> dict[str, str]:
-    """What ran, in a few lines."""
-    first, picked, config = run.main[0], best_round(run.main), run.config
+    """What ran, in a few words."""
+    first = run.main[0]
     splits = ((first.train, "training"), (first.val, "validation"), (first.test, "test"))
     counts = ", ".join(f"{scores.count:,} {name}" for scores, name in splits if scores)
-    side = run.model.get("image_size") or config.get("image_size")
-    images = f"images of {side}×{side}" if side else "images"
+    side = run.model.get("image_size") or run.config.get("image_size")
     told = {
-        "Data": f"{config.get('data', '')}: {counts} {images}, {len(report.classes)} classes".removeprefix(": "),
+        "Images": f"{counts}{f' of {side}×{side}' if side else ''}, {len(report.classes)} classes",
         "Labels": run.noise,
-        "Network": str(run.model.get("architecture") or config.get("model") or ""),
-        "Arms": arms_sentence(run.arms),
-        "Rounds": f"{run.main[-1].round}; picked by validation: round {picked.round}"
-        + ("" if picked.round else " (the first teacher)"),
-        "Why it stopped": run.stopped,
-        "Seed": str(config.get("seed", "")),
+        "Rounds": run.stopped or str(run.main[-1].round),
+        "Seed": str(run.config.get("seed", "")),
         "Time": duration(sum(report.seconds.values())) if report.seconds else "",
-        "Last result written": _ended(run),
+        "Ended": _ended(run),
     }
     return {name: text for name, text in told.items() if text}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,24 +14,15 @@ from pasm_aug.report.figures import accuracy_figure, change_figure, confusion_fi
 from pasm_aug.report.maps import mean_images
 from pasm_aug.report.movement import RoundPoints
 from pasm_aug.report.outcome import gain_rows, network_name, table_rows
-from pasm_aug.report.page import figure, grid, is_jpeg, paragraph, settings, table
+from pasm_aug.report.page import figures, grid, is_jpeg, more, paragraph, table
 from pasm_aug.report.partitions import Sorted
 from pasm_aug.report.run_folder import Run, read_metrics
+from pasm_aug.report.settings_section import Changed, settings
 from pasm_aug.rounds.results import RoundResult, best_round
 
-HOW = (
-    "Percent of images classified rightly; ± is half the 95 % interval (Wilson) that the size of the split allows. "
-    "Rounds are picked on validation; the test split was scored once, after the run had stopped. Under a square: test "
-    "images that are right under a grey square of 13/48 of the image, mean over its places / right at all of them. "
-    "Erased: share of the pixels of the training images."
-)
-NOISY = " Accuracy on the training images counts the labels as given, the wrong ones among them."
-PAIRED = (
-    "Gains in points of accuracy, with 95 % intervals; won: test images that only the first of the two has right. "
-    "Where the predictions of every image are known, only those count on which the two disagree, so these intervals "
-    "are narrower than those of the accuracies. They tell how far other test images would move a gain; another "
-    "seed moves it too, often by a point or two, and only runs with several seeds show that."
-)
+HOW = "Percent right; ± is half the 95 % interval (Wilson). ◀: what validation picks."
+NOISY = " Training accuracy counts the labels as given, the wrong ones among them."
+GAINS = "Points of accuracy with 95 % intervals; won: test images that only the first of the two networks has right."
 MISTAKES = 8  # rows of the table of mistakes
 
 
@@ -43,6 +35,7 @@ class Report:
         points: the places of the main arm's rounds.
         size: of the erased square.
         partitions: of all networks that sorted their labels.
+        changed: options that differ from their defaults; ``None`` where these are not known.
     """
 
     run: Run
@@ -52,6 +45,7 @@ class Report:
     seconds: dict[str, float]
     size: float | int
     partitions: list[Sorted] = field(default_factory=list)
+    changed: Changed | None = None
     images: dict[str, bytes] = field(default_factory=dict)
 
     @functools.cached_property
@@ -59,63 +53,64 @@ class Report:
         """Mean image of each class."""
         return mean_images(self.dataset)
 
-    def draw(self, name: str, image: bytes, caption: str) -> str:
-        """Keep an image and give its HTML."""
-        self.images[f"{name}.{'jpg' if is_jpeg(image) else 'png'}"] = image
-        return figure(image, caption)
+    def draw(self, name: str, image: bytes, caption: str, *, alt: str = "") -> str:
+        """Keep an image and give its HTML; ``alt`` tells what it shows where the caption alone does not."""
+        return self.draw_all({name: image}, caption, alt=alt)
+
+    def draw_all(self, images: Mapping[str, bytes], caption: str, *, alt: str = "") -> str:
+        """Keep images by name, and give their HTML under one caption."""
+        self.images |= {f"{name}.{'jpg' if is_jpeg(image) else 'png'}": image for name, image in images.items()}
+        return figures(list(images.values()), caption, alt=alt)
 
 
 def accuracy(report: Report) -> list[str]:
-    """Accuracy of every network, and the gains between them."""
+    """Accuracy of every network; folded, the gains between them."""
     arms = report.run.arms
-    rows = [(_network(row), *row[2:7]) for row in table_rows(arms)]
-    picked = [bool(row[-1]) for row in table_rows(arms)]
-    charts = [
-        report.draw(f"accuracy-{name}", accuracy_figure(arms, split), f"Accuracy on the {name} split, by round.")
-        for split, name in (("val", "validation"), ("test", "test"))
-        if any(getattr(r, split) for results in arms.values() for r in results)
-    ]
-    head = ("network", "train", "validation", "test", "under a square", "erased")
-    parts = [table(head, rows, picked, caption=HOW + NOISY * bool(report.run.noise)), grid(charts)]
+    rows, picked, above = [], [], ""
+    for name, number, train, val, test, *_, note in table_rows(arms):
+        arm = name.partition(":")[0]
+        rows.append((None if arm == above else arm, number + " ◀" * bool(note), train.split()[0], val, test))
+        picked.append(bool(note))
+        above = arm
+    splits = [s for s in ("val", "test") if any(getattr(r, s) for results in arms.values() for r in results)]
+    chart = report.draw("accuracy", accuracy_figure(arms, splits), "Accuracy by round, with 95 % intervals.")
+    head = ("network", "round", "train", "validation", "test")
+    caption = HOW + NOISY * bool(report.run.noise)
+    parts = [grid([table(head, rows, picked, caption=caption), chart])]
     if gains := gain_rows(arms):
         titles = ("network", "validation", "test", "on test", "won / lost")
-        parts.append(table(titles, gains, caption=PAIRED, text=(3,)))
+        parts.append(more("Gains round by round", [table(titles, gains, caption=GAINS, text=(3,))]))
     return parts
 
 
-def _network(row: tuple[str, ...]) -> str:
-    """A network's name, from its row of the table; in one narrow column, for a phone."""
-    name = row[0].partition(":")[0]
-    name = name if row[1] == "0" else f"{name}, round {row[1]}"
-    return f"{name} ◀ picked" if row[-1] else name
-
-
 def classes(report: Report) -> list[str]:
-    """Confusion before and after, and what each class gained."""
+    """What each class gained; folded, confusion before and after and the mistakes that changed most."""
     first, after = report.run.main[0], compared(report.run.main)
     if not first.test:
         return [paragraph("The test split was not scored.")]
-    networks = {"before": (first, "first teacher"), "after": (after, network_name(after))}
-    charts = [
-        report.draw(
-            f"confusion-{key}",
-            confusion_figure({title: result.test.confusion}, report.classes),
-            f"Confusion on the test split, {title}: percent of each true class; grey: a class without an image.",
-        )
-        for key, (result, title) in networks.items()
-        if result.test and (key == "before" or after is not first)
-    ]
+    networks = {"confusion-before": (first, "first teacher")}
+    if after is not first and after.test:
+        networks["confusion-after"] = (after, network_name(after))
+    before_after = report.draw_all(
+        {
+            key: confusion_figure({title: result.test.confusion}, report.classes)
+            for key, (result, title) in networks.items()
+            if result.test
+        },
+        "Confusion on the test split: percent of each true class; grey: a class without an image.",
+    )
     if after is first or not after.test:
-        return [grid(charts)]
-    title, matrices = f"round {after.round} − first teacher", (first.test.confusion, after.test.confusion)
-    change = change_figure(*matrices, report.classes, title)
-    text = "What changed, in points: blue is better (more right predictions, fewer mistakes), red is worse."
-    charts.append(report.draw("confusion-change", change, text))
+        return [before_after]
+    title, matrices = f"{network_name(after)} − first teacher", (first.test.confusion, after.test.confusion)
     gains = gains_figure(report.classes, class_differences(first.test, after.test), title)
-    text = "Gain of each class on the test split"
+    text = "Gain of each class over the first teacher, which had fewer epochs, on the test split"
     text += "; of many classes, the 20 that changed most." if len(report.classes) > 20 else "."
-    charts.append(report.draw("class-gains", gains, text))
-    return [grid(charts), *_mistakes(report, np.asarray(matrices), after.round)]
+    charts = [report.draw("class-gains", gains, text)]
+    change = change_figure(*matrices, report.classes, title)
+    text = "Change of the confusion, in points: blue is better (more right, fewer mistakes), red is worse."
+    charts.append(report.draw("confusion-change", change, text))
+    mistakes = _mistakes(report, np.asarray(matrices), after.round)
+    return [grid(charts), more("Confusion before and after, and mistakes", [before_after, *mistakes])]
 
 
 def _mistakes(report: Report, matrices: np.ndarray, number: int) -> list[str]:
@@ -140,26 +135,24 @@ def _mistakes(report: Report, matrices: np.ndarray, number: int) -> list[str]:
 
 
 def training(report: Report) -> list[str]:
-    """Loss, validation accuracy and erased share over the epochs of every arm."""
+    """Loss, accuracy and erased share over the epochs of every arm."""
     tables = {arm: [t for r in results if (t := read_metrics(r))] for arm, results in report.run.arms.items()}
     tables = {arm: rounds for arm, rounds in tables.items() if rounds}
-    charts, given = [], ", by the labels as given" * bool(report.run.noise)
-    for column, title in (
-        ("val_accuracy", "accuracy on validation"),
-        ("running_accuracy", f"accuracy on the training images, as seen{given}"),
-        ("loss", "loss (students': with the distillation)"),
-        ("erased_share", "share of the pixels erased"),
-    ):
-        values = [row.get(column, np.nan) for rounds in tables.values() for rows in rounds for row in rows]
-        if np.any(np.isfinite(values)) and np.nanmax(values) > 0:
-            caption = f"Over the epochs of all rounds: {title}."
-            charts.append(report.draw(f"training-{column}", curves_figure(tables, column, title), caption))
-    return [grid(charts)] if charts else []
+    given = ", by the labels as given" * bool(report.run.noise)
+    titles = {
+        "val_accuracy": "accuracy on validation",
+        "running_accuracy": "accuracy on the training images, as seen" + given,
+        "loss": "loss (students': with the distillation)",
+        "erased_share": "share of the pixels erased",
+    }
+    rows = [row for rounds in tables.values() for table in rounds for row in table]
+    titles = {name: title for name, title in titles.items() if any(row.get(name, 0) > 0 for row in rows)}
+    return [report.draw("training", curves_figure(tables, titles), "Over the epochs of all rounds.")] if titles else []
 
 
 def options(report: Report) -> list[str]:
-    """The options of the run."""
-    return [settings(report.run.config)]
+    """How to do the same again."""
+    return settings(report.run.config, report.changed, report.run.model.get("versions") or {})
 
 
 def compared(results: list[RoundResult]) -> RoundResult:

@@ -15,6 +15,7 @@ from pasm_aug.core.checksums import CHECKSUMS, damaged, resealed
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_atomic
 from pasm_aug.core.processes import exists_for_all, process_state
+from pasm_aug.core.versions import versions
 from pasm_aug.models import load_model, save_model
 from pasm_aug.rounds.model_card import model_card
 from pasm_aug.rounds.results import RoundResult
@@ -33,7 +34,7 @@ def write_round(result: RoundResult, trained: TrainResult, info: Mapping[str, An
     folder = Path(result.folder)
     if process_state().is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
-        save_model(folder, trained.model, {**info, "epoch": trained.epoch})
+        save_model(folder, trained.model, {**info, "epoch": trained.epoch, "versions": versions()})
         if shown := trained.gallery and trained.gallery.state_dict():
             write_atomic(folder / ERASED, save(shown))
         if isinstance(trained.method, ASM):

@@ -26,6 +26,7 @@ from pasm_aug.data.overlap import shared_images
 from pasm_aug.models import load_model
 from pasm_aug.rounds.arms import arm_positions, hit_rate, make_erase, mines
 from pasm_aug.rounds.folder import read_round, rewrite_round, write_round
+from pasm_aug.rounds.hidden_images import write_hidden
 from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.rounds.resume import shared_positions
@@ -225,11 +226,12 @@ class Stages:
         return evaluate(network, split, device=self.options.training.device, workers=self.options.workers)
 
     def _occluded(self, network: nn.Module, result: RoundResult) -> dict[str, float]:
-        """Accuracy on the test split with a part of every image hidden; the whole of it goes into a file."""
+        """Accuracy on the test split with a part of every image hidden; the whole of it goes into two files."""
         device, workers = self.options.training.device, self.options.workers
         found = evaluate_occlusion(network, self.splits["test"], **OCCLUSION, device=device, workers=workers)
         if process_state().is_main_process:
             write_json(Path(result.folder) / "occlusion.json", found.asdict())
+            write_hidden(Path(result.folder), found)
         (square,) = found.squares
         assert square.mean is not None
         bands = {name: band.accuracy for name, band in found.bands.items()}

@@ -49,7 +49,7 @@ def test_the_word_agrees_with_the_exact_test_but_near_its_limit(won, lost):
     if chance < 0.005:
         assert word == ("a clear gain" if won > lost else "a clear loss")
     if chance > 0.2:
-        assert word == "inside the noise"
+        assert word == "no measurable effect"
 
 
 def test_answers_to_other_images_are_not_paired():

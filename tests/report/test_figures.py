@@ -82,14 +82,14 @@ def test_accuracy_shows_what_was_scored_with_its_interval(figures):
     one = RoundResult("teacher", 0, "", None, True, RIGHT, WRONG, None)
     two = RoundResult("point", 1, "", 0, True, RIGHT, fair, RIGHT)
     three = RoundResult("none", 1, "", 0, True, RIGHT, WRONG, WRONG)
-    panel = accuracy_figure({"point": [one, two], "none": [one, three]}, "val").axes[0]
+    panel = accuracy_figure({"point": [one, two], "none": [one, three]}, ("val",)).axes[0]
     point, none = (points(container) for container in panel.containers)
     assert point[0] == pytest.approx([-0.03, 0.97])
     assert none[0] == pytest.approx([0.03, 1.03])
     assert (point[1], none[1]) == ([0.0, 0.75], [0.0, 0.0])
     wilson = binomtest(45, 60).proportion_ci(method="wilson")
     assert point[2][1] == pytest.approx([wilson.low, wilson.high], abs=1e-4)
-    panel = accuracy_figure({"point": [one, two]}, "test").axes[0]
+    _, panel = accuracy_figure({"point": [one, two]}, ("val", "test")).axes
     assert points(panel.containers[0])[:2] == ([1.0], [1.0])  # the teacher was not scored on test
 
 
@@ -97,25 +97,26 @@ def test_accuracy_shows_what_was_scored_with_its_interval(figures):
 def test_curves_leave_gaps_for_what_a_round_does_not_tell(figures):
     rows = [{"loss": 1.0, "val_accuracy": float("nan")}, {"loss": 0.5, "val_accuracy": 0.4}]
     arms = {"point": [rows, [{"loss": 0.3}]]}
-    (loss,) = curves_figure(arms, "loss", "loss").axes[0].lines
+    losses, accuracies, shares = curves_figure(arms, {"loss": "", "val_accuracy": "", "erased_share": ""}).axes
+    (loss,) = losses.lines
     np.testing.assert_array_equal(loss.get_ydata(), [1.0, 0.5, np.nan, 0.3, np.nan])
-    (accuracy,) = curves_figure(arms, "val_accuracy", "accuracy").axes[0].lines
+    (accuracy,) = accuracies.lines
     np.testing.assert_array_equal(accuracy.get_ydata(), [np.nan, 0.4, np.nan, np.nan, np.nan])
-    (unknown,) = curves_figure(arms, "erased_share", "share").axes[0].lines
+    (unknown,) = shares.lines
     assert np.isnan(unknown.get_ydata()).all()
 
 
 def test_the_first_teacher_that_all_arms_share_is_drawn_once(monkeypatch):
     monkeypatch.setattr("pasm_aug.report.figures.png", lambda figure: figure.axes[0].lines)
     first, rows = [{"loss": 1.0}, {"loss": 0.5}], [{"loss": 0.3}]
-    teacher, *arms = curves_figure({"point": [first, rows], "none": [first, rows]}, "loss", "loss")
+    teacher, *arms = curves_figure({"point": [first, rows], "none": [first, rows]}, {"loss": "loss"})
     assert (teacher.get_label(), list(teacher.get_xdata()), list(teacher.get_ydata())) == (
         "first teacher",
         [1, 2],
         [1.0, 0.5],
     )
     assert [list(line.get_xdata()) for line in arms] == [[3, 3], [3, 3]]
-    alone = curves_figure({"point": [first, rows]}, "loss", "loss")
+    alone = curves_figure({"point": [first, rows]}, {"loss": "loss"})
     assert [list(line.get_xdata()) for line in alone] == [[1, 2, 2, 3, 3]]
 
 

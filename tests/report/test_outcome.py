@@ -38,7 +38,7 @@ def test_gains_are_over_the_round_to_beat_then_the_first_teacher_then_the_other_
     assert rows[1][1].startswith("-1.0 ±")
     assert rows[3][2].startswith("+3.0 ±")
     assert rows[2][3:] == ("a clear gain", "10 / 0")
-    assert rows[1][3:] == ("inside the noise", "0 / 5")
+    assert rows[1][3:] == ("no measurable effect", "0 / 5")
 
 
 @pytest.mark.parametrize(

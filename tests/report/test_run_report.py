@@ -57,12 +57,12 @@ def test_the_table_shows_the_teacher_once_and_marks_what_validation_picked(arms)
 
 
 def test_the_verdict_says_how_it_fell(arms):
-    assert "PASM (round 1) has 81.0%" in verdict(arms)
-    assert "+10.0 points, a clear gain" in verdict(arms)
+    assert "Validation picks round 1 of PASM: 81.0%" in verdict(arms)
+    assert "both after round 2: +19.0 ±3.4 points of test accuracy, a clear gain" in verdict(arms)
     swapped = {"point": arms["none"], "none": arms["point"]}
-    assert "-10.0 points, a clear loss" in verdict(swapped)
+    assert "-19.0 ±3.4 points of test accuracy, a clear loss" in verdict(swapped)
     close = arms | {"none": [arms["point"][0], result("none", 1, 0.99, 0.8, 0.805)]}
-    assert "inside the noise" in verdict(close)
+    assert "both after round 1: +0.5 ±3.5 points of test accuracy, no measurable effect" in verdict(close)
     assert "not fitted" not in verdict(arms)
     arms["point"][0].train = scores(0.8)
     assert "not fitted" in verdict(arms)
@@ -140,10 +140,9 @@ def test_the_page_holds_its_images_and_needs_nothing_else(tmp_path, arms):
     page = Images()
     page.feed(text)
     assert page.outside == []
-    assert (
-        page.anchors == page.names == ["accuracy", "classes", "gallery", "positions", "movement", "costs", "settings"]
-    )
-    names = {"accuracy-test.png", "accuracy-validation.png", "confusion-before.png", "confusion-after.png"}
+    assert page.anchors == ["accuracy", "classes", "gallery", "positions", "movement", "costs", "settings"]
+    assert page.names == ["method", *page.anchors]
+    names = {"accuracy.png", "confusion-before.png", "confusion-after.png"}
     names |= {"confusion-change.png", "class-gains.png", "gallery-1.jpg", "gallery-2.jpg", "gallery-drop-1.jpg"}
     names |= {"gallery-drop-2.jpg", "heatmap-round-1.jpg", "confidence.png"}
     assert {file.name for file in (tmp_path / "figures").iterdir()} == names
@@ -151,7 +150,8 @@ def test_the_page_holds_its_images_and_needs_nothing_else(tmp_path, arms):
     for source in page.sources:
         image = PIL.Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
         assert min(image.size) > 200
-    assert "data=&lt;b&gt;" in text
+    assert "<td>&lt;b&gt;</td>" in text
+    assert "<h1>&lt;b&gt;, own network</h1>" in text
     assert "times chance" in text
     assert not re.search(r"https?://", text)
 
@@ -168,7 +168,7 @@ def report_of(run, data=DATA):
 def sections(text):
     page = Images()
     page.feed(text)
-    return page.names
+    return page.names[1:]  # what was done, in every report
 
 
 ALL = ["accuracy", "classes", "gallery", "positions", "movement", "training", "costs", "settings"]
@@ -234,7 +234,7 @@ def test_without_its_images_a_run_is_reported_all_the_same(tmp_path):
     assert sections(text) == ["accuracy", "classes", "movement", "training", "costs", "settings"]
     assert "no galleries" in text
     assert "square taken for" in text or "cross taken for" in text  # names from model.json
-    for fact in ("30 training, 30 validation, 30 test", ">PASM<", "Every round was run.", "PASM, round 2 over round 1"):
+    for fact in ("30 training, 30 validation, 30 test", "Every round was run.", "PASM, round 2 over round 1"):
         assert fact in text
 
 
@@ -249,6 +249,41 @@ def test_a_run_of_the_arm_online_tells_what_it_did(tmp_path):
     text = path.read_text()
     assert "in every step of its training the square that hurts it most" in text
     assert "as the student saw them" in text
-    assert "40.0 / 12.5" in text
+    assert "<td>online PASM, round 1</td><td>40.0</td><td>12.5</td><td>30.0</td><td>20.0</td>" in text
     assert "What is erased" in text
     assert (tmp_path / "figures" / "gallery-1.jpg").exists()
+
+
+def test_the_first_screen_answers_and_what_is_said_twice_is_left_out(tmp_path):
+    run = made_run(tmp_path, DATA, baselines=("none", "random-matched"), rise=0.3, rounds=2)
+    text = report_of(run)
+    answer = text[: text.index("<nav")]
+    assert "<h1>Synthetic faces, small network</h1>" in answer
+    assert answer.count('<p class="badge">') == 1  # nothing is known of occlusion
+    assert answer.index("PASM&#x27;s square at a random place") < answer.index("no erasing")
+    assert "after round 2 of both" in answer
+    folded = set(re.findall(r'<details><summary><h2>[^<]*</h2></summary><div id="(\w+)">', text))
+    assert folded == {"method", "movement", "training", "costs", "settings"}
+
+
+def test_rounds_that_erased_at_the_same_points_are_shown_once(tmp_path):
+    run = made_run(tmp_path, DATA, baselines=(), rounds=2)
+    first, second = (tmp_path / f"round-{n}" / "positions.safetensors" for n in (1, 2))
+    both = report_of(run)
+    second.write_bytes(first.read_bytes())
+    once = report_of(run)
+    assert both.count("data:image/jpeg") - once.count("data:image/jpeg") == 2  # a map; where the points moved
+    assert "The other rounds erased at the points of the round before." in once
+    assert "The other rounds" not in both
+
+
+def test_settings_are_what_was_changed_a_command_and_versions(tmp_path):
+    run = made_run(tmp_path, DATA, baselines=())
+    save = {"out": tmp_path, "arms": run.arms, "dataset": None, "config": run.config, "seconds": {}, "size": 5}
+    text = write_report(**save, changed={"limit": (300, None), "channels_last": (True, False)}).read_text()
+    settings = text[text.index('<div id="settings">') :]
+    assert "<td>--limit</td><td>300</td><td>–</td>" in settings
+    assert "<pre><code>pasm-aug run --limit 300 --channels-last</code></pre>" in settings
+    assert "mask_size" not in settings
+    assert "All options as by default." in write_report(**save, changed={}).read_text()
+    assert "mask" in write_report(**save).read_text()

@@ -1,14 +1,10 @@
-"""A run under several seeds: means, paired gains, words and the page."""
+"""A run under several seeds: means, paired gains, words."""
 
-import csv
-import io
 from dataclasses import replace
 
-import numpy as np
-import PIL.Image
 import pytest
 
-from pasm_aug.report.seeds import arm_gains, arm_means, forest_figure, text_summary, write_seeds
+from pasm_aug.report.seeds import Estimate, arm_gains, arm_means, arms_of, text_summary
 from pasm_aug.training.student_t import mean_interval
 from tests.made_runs import made_run
 from tests.shapes import Shapes
@@ -39,7 +35,7 @@ def test_means_and_gains_are_those_of_the_last_rounds(runs):
         apart = [100 * (run.main[-1].test.accuracy - run.arms[arm][-1].test.accuracy) for run in runs.values()]
         assert gains[arm]["test"].values == pytest.approx(tuple(apart))
         assert gains[arm]["worst"].values == (0, 0, 0)
-        assert gains[arm]["worst"].word == "no measurable difference"
+        assert gains[arm]["worst"].word == "no measurable effect"
 
 
 def test_the_words_say_what_is_clear_and_what_is_not(runs):
@@ -56,23 +52,12 @@ def test_the_words_say_what_is_clear_and_what_is_not(runs):
     assert "inf" not in text_summary(each[:1])
 
 
-def test_the_page_and_the_table_hold_every_seed(runs, tmp_path):
-    page = write_seeds(tmp_path, runs).read_text()
-    for seed in runs:
-        assert f'href="seed-{seed}/report.html"' in page
-    assert page.count("<img") == 2
-    assert "under 3 seeds: synthetic, small" in page
-    with open(tmp_path / "seeds.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["seed"], row["arm"]) for row in rows] == [
-        (str(s), a) for s in range(3) for a in ("point", "none", "random")
-    ]
-    assert float(rows[0]["test"]) == pytest.approx(100 * runs[0].main[-1].test.accuracy, abs=1e-3)
-
-
-def test_the_figure_has_a_line_for_each_other_arm(runs):
-    image = np.asarray(PIL.Image.open(io.BytesIO(forest_figure(list(runs.values()), "test"))).convert("L"))
-    assert image.std() > 5
+def test_the_square_at_a_random_place_comes_first_and_a_zero_has_no_minus(tmp_path):
+    arms = ("none", "random-matched")
+    run = made_run(tmp_path / "own", DATA, baselines=arms, rounds=1)
+    assert arms_of([run]) == ["point", "random-matched", "none"]
+    assert Estimate.of([0.001, -0.003]).signed().startswith("+0.00 ±")
+    assert not arm_gains([run])["none"]["worst"].known
 
 
 def test_a_run_that_lacks_an_arm_is_named(runs, tmp_path):
