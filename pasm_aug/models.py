@@ -71,7 +71,8 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
             from it. Default: ``0``.
 
     Returns:
-        nn.Module: takes float32 (B, 3, H, W), gives logits (B, num_classes); ``.preprocess`` takes uint8.
+        nn.Module: takes float32 (B, 3, H, W), gives logits (B, num_classes); ``.preprocess`` takes uint8 and scales it
+        as timm's own description of the network says, else by ImageNet's mean and deviation.
 
     Raises:
         ValueError: If the name is unknown, or the weights do not fit or cannot be had.
@@ -88,7 +89,8 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
             what = str(error) or type(error).__name__
             raise UserError(f"model {name!r} cannot be made: {what}") from error
     if getattr(model, "preprocess", None) is None:
-        carry(model, Preprocess())
+        about = getattr(model.a if isinstance(model, Pair) else model, "pretrained_cfg", None) or {}  # timm's have one
+        carry(model, Preprocess(about.get("mean", IMAGENET_MEAN), about.get("std", IMAGENET_STD)))
     if weights not in (None, "none", "imagenet"):
         for network in (model.a, model.b) if isinstance(model, Pair) else (model,):
             fit = start_from(network, Path(str(weights)).expanduser())

@@ -30,6 +30,7 @@ from pasm_aug.cli.environment import (
     warnings_in_one_line,
 )
 from pasm_aug.cli.evaluate import add_evaluate
+from pasm_aug.cli.export import add_export
 from pasm_aug.cli.import_model import add_import_model
 from pasm_aug.cli.inspect import add_inspect
 from pasm_aug.cli.mine import add_mine
@@ -58,6 +59,7 @@ EXAMPLES = """examples:
   pasm-aug evaluate --checkpoint runs/folder/round-1 --data ckplus --root DIR   score one network on other data
   pasm-aug import-model my.pt --model resnet18 --classes a,b,c --out mine   your own network, as a folder
   pasm-aug predict PHOTO --checkpoint runs/folder/round-1     what it sees in a photograph
+  pasm-aug export runs/folder/round-1                         the network as model.onnx, its preprocessing inside
 """
 
 
@@ -83,6 +85,11 @@ def build_parser() -> argparse.ArgumentParser:
         ("audit", "rank the labels of a data set by how probably they are wrong: table, contact sheet", add_audit),
         ("preview", "see what the erasing does to your own images: a contact sheet", add_preview),
         ("inspect", "see what a file of mined points holds: data, teacher, search, what was found", add_inspect),
+        (
+            "export",
+            "write a trained network as one file for other programs: ONNX, exported program",
+            add_export,
+        ),
         ("report", "write a run's table and report.html again", add_report),
     ):
         add(commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter, allow_abbrev=False))

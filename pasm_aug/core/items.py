@@ -30,7 +30,7 @@ def class_names(dataset: Any) -> list[str]:
     if known is None:  # Hugging Face's tell them where they describe their columns
         features = getattr(dataset, "features", None)
         known = getattr(features.get("label"), "names", None) if isinstance(features, Mapping) else None
-    return [] if known is None else list(known)
+    return [] if known is None else [str(name) for name in known]
 
 
 def check_map_style(dataset: Any) -> None:

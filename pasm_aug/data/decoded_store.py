@@ -141,7 +141,7 @@ def fingerprint_of(dataset: Any) -> str:
         "digest": dataset_digest(dataset),
         "shape": list(to_uint8_tensor(unpacked(dataset[0])[0]).shape),
         "labels": labels if rename is None else [int(rename(label)) for label in labels],
-        "classes": _classes(dataset),
+        "classes": class_names(dataset),
     }
     digest = xxhash.xxh3_128(json.dumps(about, sort_keys=True).encode())
     for path in _paths(dataset) or ():
@@ -161,10 +161,6 @@ def _paths(dataset: Any) -> list[Any] | None:
         return None
     paths = _paths(whole)
     return paths and [paths[int(index)] for index in indices]
-
-
-def _classes(dataset: Any) -> list[str]:
-    return [str(name) for name in class_names(dataset)]
 
 
 def _is_whole(path: Path) -> bool:
@@ -197,7 +193,7 @@ def _write(dataset: Any, path: Path, fingerprint: str, name: str, workers: int, 
         for channels in (first[0], 3):
             shape = len(dataset), channels, *first[1:]
             items = decoded_items(dataset, workers, name, progress)
-            if write_content(temporary, fingerprint, _classes(dataset), shape, items):
+            if write_content(temporary, fingerprint, class_names(dataset), shape, items):
                 break
         same = dataset_digest(DecodedDataset(temporary, verify=False)) == dataset_digest(dataset)
         _check_unchanged(same and fingerprint_of(dataset) == fingerprint)

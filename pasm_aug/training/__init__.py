@@ -8,6 +8,7 @@ from pasm_aug.core.lazy import lazy
 
 if TYPE_CHECKING:  # the same names, for editors and type checkers
     from pasm_aug.training.evaluation import evaluate as evaluate
+    from pasm_aug.training.export import export_network as export_network
     from pasm_aug.training.guards import DivergedError as DivergedError
     from pasm_aug.training.guards import OutOfMemoryError as OutOfMemoryError
     from pasm_aug.training.losses import distillation_loss as distillation_loss
@@ -28,6 +29,7 @@ else:
             "occlusion": "evaluate_occlusion",
             "occlusion_metrics": "OcclusionMetrics",
             "losses": "distillation_loss",
+            "export": "export_network",
             "tracking": "open_tracker",
             "guards": "DivergedError OutOfMemoryError",
         },

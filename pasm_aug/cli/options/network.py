@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import names, path
@@ -13,10 +14,10 @@ OWN = "or a FILE of your own weights (.pt, .pth, .safetensors) of --model, with 
 
 
 def add_network(
-    group: argparse._ArgumentGroup, flag: str, *, help: str = "folder of the trained network", required: bool = False
+    group: argparse._ActionsContainer, flag: str, *, help: str = "folder of the trained network", **options: Any
 ) -> None:
-    """``flag``, ``--model`` and ``--classes``, where a command trains no network."""
-    group.add_argument(flag, metavar="DIR|FILE", type=path, required=required, help=f"{help}, {OWN}")
+    """``flag``, ``--model`` and ``--classes``, where a command trains no network; ``options`` are of ``flag``."""
+    group.add_argument(flag, metavar="DIR|FILE", type=path, help=f"{help}, {OWN}", **options)
     group.add_argument(
         "--model",
         metavar="NAME",
@@ -26,7 +27,7 @@ def add_network(
     add_classes(group)
 
 
-def add_classes(group: argparse._ArgumentGroup, *, required: bool = False) -> None:
+def add_classes(group: argparse._ActionsContainer, *, required: bool = False) -> None:
     group.add_argument(
         "--classes",
         metavar="A,B,…",
