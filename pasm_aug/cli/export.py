@@ -21,6 +21,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "--outputs", choices=("logits", "probabilities"), default="logits", help="what the file's network gives"
     )
     parser.add_argument("--out", metavar="DIR", type=path, help="write there (default: where the network lies)")
+    parser.set_defaults(image_size=None)  # the network's own
 
 
 def export(args: argparse.Namespace) -> None:
