@@ -128,11 +128,13 @@ def by_size(bench: Bench, claim: Claim, rows: list[dict[str, Any]]) -> Drawn:
     ends = np.array([wilson(round(r["accuracy"] * r["count"]), r["count"]) for _, r in sizes])
     figure, panel = chart("test accuracy by the size of the square", "right, %", 3.3)
     bars = 100 * np.abs(ends - right[:, None]).T
-    panel.errorbar(sides, 100 * right, bars, marker="o", capsize=2, color="#c2410c", label="PASM, one round")
+    panel.errorbar(
+        sides, 100 * right, bars, marker="o", capsize=2, color="#c2410c", label="PASM, one round; 95 % intervals"
+    )
     panel.axhline(100 * first["accuracy"], color="#64748b", linestyle=":", label="first teacher")
     side = bench.args.image_size
     panel.set_xticks(sides, [f"{s}\n{side_in_pixels(s / 224, side)} px" for s in sides])
-    panel.set_xlabel(f"S of 224, and in pixels of images of {side}; the bars are 95 % intervals")
+    panel.set_xlabel(f"S of 224, and in pixels of {side}")
     legend(figure)
     return {"": png(figure)}, ""
 
@@ -150,7 +152,8 @@ def positions(bench: Bench, claim: Claim, rows: list[dict[str, Any]]) -> Drawn:
     columns = {"round": "round", "teacher": "mined by round", "eyes": "in the eyes' rows, %|.1f"}
     columns |= {"mouth": "in the mouth's rows, %|.1f", "features": "in the features of the expression, %|.1f"}
     columns |= {"area": "their share of the face, %|.1f", "stayed": "on the pixel of the round before, %|.1f"}
-    maps = heatmap_figures(faces, points, mean_images(faces))
+    anew = list({place.teacher_round: place for place in reversed(points)}.values())[::-1]  # one of each teacher
+    maps = heatmap_figures(faces, anew, mean_images(faces))
     drawn = {f"-round-{number}": as_png(image) for number, image in maps.items()}
     return drawn, table(columns | {"far": "pixels from it, median|.1f"}, lines)
 

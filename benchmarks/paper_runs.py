@@ -6,6 +6,7 @@ import argparse
 import functools
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -50,16 +51,15 @@ class Bench:
         args, usual = parse(["run", *words]), parse(["run"])
         self.args, self.other_root = args, other_root
         args.device = None if args.device == "auto" else args.device
-        given = args.out
+        out = args.out
         for one in (args, usual):
             check_run(one)
-        second = second or ("vgg16" if args.preset == "paper" else "paper_stand_ins:small_vgg")
-        self.networks = (args.model, second)
+        self.networks = args.model, second or ("vgg16" if args.preset == "paper" else "paper_stand_ins:small_vgg")
         before = config_of(usual)
         config = {k: v for k, v in config_of(args).items() if k not in ELSEWHERE and v != before.get(k)}
-        self.settings = json.loads(json.dumps(config | {"data": args.data, "networks": self.networks}))
-        name = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:8]
-        self.out = given or Path("runs") / f"tables-{args.data}-{name}"
+        self.settings = json.loads(json.dumps(config | {"data": args.data}))
+        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:8]
+        self.out = out or Path("runs") / f"tables-{args.data}-{digest}"
 
     @functools.cached_property
     def splits(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Bench:
         """Its rounds, trained where they are not on the disk; all runs of a network fork from the same first teacher
         and, where they mine with it, from the same points."""
         model, options = self.network(run.network)
-        folder = self.out / f"network-{run.network}"
+        folder = self.out / slug(self.networks[run.network])
         changed: dict[str, Any] = {"augment": run.augment, "rounds": rounds, "miner": None}
         changed |= {k: v for k, v in {"beta": run.beta, "size": run.size}.items() if v is not None}
         if run == Run(run.network):
@@ -92,7 +92,13 @@ class Bench:
         shares = mines(run.augment) and run.mined_by is None
         teacher = self.results(Run(run.network), 1 if shares and rounds else 0)[0]
         forked = replaced(options, **changed, teacher=teacher, teacher_training=None)
-        return run_rounds(model, self.splits, out=folder / folder_name(run), options=forked)
+        return run_rounds(model, self.splits, out=folder / self.name(run), options=forked)
+
+    def name(self, run: Run) -> str:
+        """``none``, ``point-beta-0``, …"""
+        given = {"beta": run.beta, "size": run.size}
+        parts = [run.augment, *(f"{name}-{value:.4g}" for name, value in given.items() if value is not None)]
+        return "-".join(parts if run.mined_by is None else [*parts, "mined-by", slug(self.networks[run.mined_by])])
 
     def has(self, on: str) -> bool:
         """Whether these images are at hand."""
@@ -134,6 +140,8 @@ class Bench:
         for score in scores:
             if all(which(self.named(score, number)) in have for number in range(score.rounds + 1)):
                 continue
+            if score.on != "test":
+                self.other(score.on)  # what cannot be read is to be known before the training
             for result in self.results(score.run, score.rounds):
                 row = self.named(score, result.round)
                 if which(row) not in have:
@@ -143,7 +151,7 @@ class Bench:
     def named(self, score: Score, number: int) -> dict[str, Any]:
         """What a row is of; the first teacher is that of all runs of a network."""
         run = score.run if number else Run(score.run.network)
-        name = f"{self.networks[run.network]} {folder_name(run)}"
+        name = f"{self.networks[run.network]} {self.name(run)}"
         return {"name": name, "on": score.on, "round": number, "run": asdict(run), "settings": self.settings}
 
     def measured(self, result: RoundResult, on: str) -> dict[str, Any]:
@@ -172,11 +180,7 @@ class Bench:
         return own[score.round] if score.round is not None else [row for row in own if row and row["picked"]][-1]
 
     def wanted(self, rows: Iterable[Row]) -> list[Score]:
-        """The scores that can be had here.
-
-        Raises:
-            ValueError: none can.
-        """
+        """The scores that can be had here, or a ValueError."""
         scores = [score for row in rows for score in row.ours.values() if self.has(score.on)]
         if not scores:
             raise UserError(
@@ -188,10 +192,9 @@ class Bench:
 
 def which(row: dict[str, Any]) -> str:
     """What tells a row from the others."""
-    return json.dumps({k: row[k] for k in ("on", "round", "run", "settings")}, sort_keys=True)
+    return json.dumps({k: row[k] for k in ("name", "on", "round", "settings")}, sort_keys=True)
 
 
-def folder_name(run: Run) -> str:
-    """``none``, ``point-beta-0``, …"""
-    given = {"beta": run.beta, "size": run.size, "mined-by": run.mined_by}
-    return "-".join([run.augment, *(f"{name}-{value:.4g}" for name, value in given.items() if value is not None)])
+def slug(name: str) -> str:
+    """As part of a file's name."""
+    return re.sub(r"[^\w.]+", "-", name)

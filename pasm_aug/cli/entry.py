@@ -85,11 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("audit", "rank the labels of a data set by how probably they are wrong: table, contact sheet", add_audit),
         ("preview", "see what the erasing does to your own images: a contact sheet", add_preview),
         ("inspect", "see what a file of mined points holds: data, teacher, search, what was found", add_inspect),
-        (
-            "export",
-            "write a trained network as one file for other programs: ONNX, exported program",
-            add_export,
-        ),
+        ("export", "write a trained network as one file for other programs (ONNX, torch.export)", add_export),
         ("report", "write a run's table and report.html again", add_report),
     ):
         add(commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter, allow_abbrev=False))
@@ -147,6 +143,8 @@ def _run(words: Sequence[str]) -> int:
             return 0
     except (UserError, OSError) as error:
         return _mistake(error)
+    except Exception as error:
+        return _defect(error, words, args.out)
     module = "dry_run" if getattr(args, "dry_run", False) else args.command.replace("-", "_")
     work = getattr(importlib.import_module(f"pasm_aug.cli.{module}"), module)  # loads torch: not for --help
     from pasm_aug.core.processes import process_state
