@@ -140,6 +140,8 @@ def _run(words: Sequence[str]) -> int:
             return 0
     except (UserError, OSError) as error:
         return _mistake(error)
+    except Exception as error:
+        return _defect(error, words, args.out)
     module = "dry_run" if getattr(args, "dry_run", False) else args.command.replace("-", "_")
     work = getattr(importlib.import_module(f"pasm_aug.cli.{module}"), module)  # loads torch: not for --help
     from pasm_aug.core.processes import process_state

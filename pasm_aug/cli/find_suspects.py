@@ -17,13 +17,7 @@ from pasm_aug.asm.noise_counts import read_noise_counts
 from pasm_aug.asm.out_of_sample import judge_by_folds
 from pasm_aug.cli.networks import open_any_model, trained_size
 from pasm_aug.cli.noise import noise_line, with_noise, write_noise
-from pasm_aug.cli.opening import (
-    about,
-    data_options,
-    held,
-    model_factory,
-    say,
-)
+from pasm_aug.cli.opening import about, data_options, held, model_factory, say
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.groups import default_image_size
 from pasm_aug.cli.options.network import check_classes

@@ -13,12 +13,7 @@ from torch import nn
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cli.networks import open_model
 from pasm_aug.cli.noise import check_noise, noise_line, write_noise
-from pasm_aug.cli.opening import (
-    about,
-    model_factory,
-    open_split,
-    say,
-)
+from pasm_aug.cli.opening import about, model_factory, open_split, say
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
 from pasm_aug.cli.options.settle import settle_train

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pasm_aug.cli.options.groups import default_image_size
-from pasm_aug.cli.options.network import is_weights
+from pasm_aug.cli.options.network import folder_of, is_weights
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json
 from pasm_aug.core.networks import take_logits
@@ -57,11 +57,12 @@ def open_any_model(args: argparse.Namespace, option: str) -> tuple[nn.Module, di
     for name in ("classes", "model"):
         if args.command not in TRAINS and getattr(args, name):
             raise UserError(f"--{name} goes with a file of weights; {path} is a folder, whose model.json tells it")
-    model = load_model(path)
+    folder = folder_of(path)
+    model = load_model(folder)
     info = model.info  # type: ignore[assignment]
     for name in ("classes", "image_size"):
         if not info.get(name):
-            raise UserError(f"{path / 'model.json'} must tell {name!r}, got {', '.join(info)}")
+            raise UserError(f"{folder / 'model.json'} must tell {name!r}, got {', '.join(info)}")
     return model, info
 
 
@@ -73,9 +74,10 @@ def trained_size(args: argparse.Namespace, option: str) -> int:
     if is_weights(path):
         check_told(args, path)
         return default_image_size(args)
-    size = read_json(path / "model.json").get("image_size")
+    file = folder_of(path) / "model.json"
+    size = read_json(file).get("image_size")
     if not size:
-        raise UserError(f"{path / 'model.json'} must tell 'image_size', got none")
+        raise UserError(f"{file} must tell 'image_size', got none")
     return int(size)
 
 

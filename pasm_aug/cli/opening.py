@@ -12,7 +12,7 @@ from torch import nn
 
 from pasm_aug.cli.networks import described, noise_images, try_out
 from pasm_aug.cli.noise import noise_record, with_noise
-from pasm_aug.cli.options.network import is_weights
+from pasm_aug.cli.options.network import folder_of, is_weights
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json
 from pasm_aug.core.image_content import dataset_digest, to_uint8_tensor
@@ -85,7 +85,7 @@ def new_model(args: argparse.Namespace, num_classes: int, **how: Any) -> nn.Modu
     """
     model = build_model(args.model, num_classes, **how)
     if args.command == "run" and args.teacher and not is_weights(args.teacher):
-        first = read_json(args.teacher / "model.json")
+        first = read_json(folder_of(args.teacher) / "model.json")
         if first.get("mean"):
             carry(model, Preprocess(first["mean"], first["std"]))
     return model

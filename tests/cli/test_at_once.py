@@ -10,7 +10,7 @@ import time
 import pytest
 
 from pasm_aug.cli.at_once import changed_since, told_at_once
-from pasm_aug.cli.entry import parse
+from pasm_aug.cli.entry import main, parse
 from pasm_aug.cli.options.settle import settle_run, settle_train
 from pasm_aug.cli.recorded import config_of
 from pasm_aug.core.checksums import resealed
@@ -181,3 +181,11 @@ def test_changes_are_seen_at_any_depth_and_through_links(tmp_path):
         assert changed_since(moment, paths)
         moment = max(os.stat(path).st_ctime for path in tmp_path.rglob("*"))
         assert not changed_since(moment, paths)
+
+
+def test_a_defect_in_telling_is_told_as_one(finished, copied, capsys, monkeypatch):
+    monkeypatch.setattr("pasm_aug.cli.at_once.tell_run", lambda *_: {}["nothing"])
+    assert main(words_of(finished, copied)) == 1
+    err = capsys.readouterr().err
+    assert "a defect of pasm-aug" in err
+    assert err.count("\n") == 1

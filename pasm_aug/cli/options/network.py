@@ -44,6 +44,12 @@ def check_classes(args: argparse.Namespace, *options: str) -> None:
 
 
 def is_weights(path: Path) -> bool:
-    """Whether a path means a file of weights, and no folder of ours or a file in one."""
+    """Whether a path means a file of weights, and no folder of ours."""
+    folder = folder_of(path)
+    return folder == path and not folder.is_dir() and (path.is_file() or path.suffix.lower() in ENDINGS)
+
+
+def folder_of(path: Path) -> Path:
+    """The folder of a trained network, of which a file in it may stand for the whole."""
     ours = path.name in ("model.json", "model.safetensors") and (path.parent / "model.json").exists()
-    return not ours and not path.is_dir() and (path.is_file() or path.suffix.lower() in ENDINGS)
+    return path.parent if ours else path
