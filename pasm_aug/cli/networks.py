@@ -29,7 +29,7 @@ def open_model(args: argparse.Namespace, option: str, classes: Sequence[str]) ->
     Raises:
         ValueError: it cannot be read, or knows other classes.
     """
-    model, info = open_any_model(args, option)
+    model, info = _opened(args, option)
     known = list(info["classes"])
     if sorted(known) != sorted(classes):
         raise UserError(
@@ -37,7 +37,7 @@ def open_model(args: argparse.Namespace, option: str, classes: Sequence[str]) ->
             f"{', '.join(classes)}"
         )
     if known != list(classes):
-        images = noise_images(info.get("channels") or 3, info["image_size"])
+        images = noise_images(info.get("channels") or 3, info.get("image_size") or default_image_size(args))
         reorder_outputs(model, [known.index(name) for name in classes], model.preprocess(images))  # type: ignore[operator]
         model.info = info | {"classes": list(classes)}  # type: ignore[assignment]
     return model
@@ -49,6 +49,15 @@ def open_any_model(args: argparse.Namespace, option: str) -> tuple[nn.Module, di
     Raises:
         ValueError: it cannot be read, or does not say its classes and its images' size.
     """
+    model, info = _opened(args, option)
+    for name in ("classes", "image_size"):
+        if not info.get(name):
+            file = folder_of(getattr(args, option)) / "model.json"
+            raise UserError(f"{file} must tell {name!r}, got {', '.join(info)}")
+    return model, info
+
+
+def _opened(args: argparse.Namespace, option: str) -> tuple[nn.Module, dict[str, Any]]:
     path = getattr(args, option)
     if is_weights(path):
         model, info, _ = own_model(args, path)
@@ -57,13 +66,8 @@ def open_any_model(args: argparse.Namespace, option: str) -> tuple[nn.Module, di
     for name in ("classes", "model"):
         if args.command not in TRAINS and getattr(args, name):
             raise UserError(f"--{name} goes with a file of weights; {path} is a folder, whose model.json tells it")
-    folder = folder_of(path)
-    model = load_model(folder)
-    info = model.info  # type: ignore[assignment]
-    for name in ("classes", "image_size"):
-        if not info.get(name):
-            raise UserError(f"{folder / 'model.json'} must tell {name!r}, got {', '.join(info)}")
-    return model, info
+    model = load_model(folder_of(path))
+    return model, model.info
 
 
 def trained_size(args: argparse.Namespace, option: str) -> int:
