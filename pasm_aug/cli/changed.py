@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pasm_aug.cli.options.groups import default_image_size
-from pasm_aug.cli.options.training import BASELINES, settle_method, settle_square
+from pasm_aug.cli.options.settle import fill_in
 from pasm_aug.cli.recorded import config_of
 
 LEADING = ("data", "method", "augment", "model")  # what other options follow from
@@ -33,11 +32,6 @@ def changed_options(
 
 
 def _settled(options: dict[str, Any]) -> dict[str, Any]:
-    """All options, those filled in that a run fills in."""
     args = argparse.Namespace(**options)
-    settle_method(args)
-    if args.baselines is None:
-        args.baselines = BASELINES[args.method]
-    args.image_size = default_image_size(args)
-    settle_square(args)
+    fill_in(args)
     return config_of(args)

@@ -10,7 +10,7 @@ from safetensors.torch import load
 from pasm_aug.core.geometry import side_in_pixels
 from pasm_aug.report.gallery import drop_picks, gallery_figures, gallery_picks, online_figures, spread
 from pasm_aug.report.maps import arrow_figure, confidence_figure, distance_figure, heatmap_figures, overall_mean
-from pasm_aug.report.movement import RoundPoints, distinct, movements
+from pasm_aug.report.movement import RoundPoints, movements
 from pasm_aug.report.outcome import main_arm
 from pasm_aug.report.page import grid, paragraph, table
 from pasm_aug.report.regions import region_sentence, region_shares
@@ -20,7 +20,7 @@ from pasm_aug.rounds.folder import ERASED
 
 def gallery(report: Report) -> list[str]:
     """Training images and what each round erased in them."""
-    shown, arm = spread(distinct(report.points)), main_arm(report.run.arms)
+    shown, arm = spread(report.distinct), main_arm(report.run.arms)
     if arm == "online":
         return _online_gallery(report)
     if not shown or report.dataset is None:
@@ -41,7 +41,7 @@ def gallery(report: Report) -> list[str]:
 
 def _left_out(report: Report, shown: list[RoundPoints]) -> str:
     """A sentence on the rounds that are not shown."""
-    known = len(distinct(report.points))
+    known = len(report.distinct)
     if len(shown) < known:
         return f" {len(shown)} of the {known} rounds that have points of their own."
     return " The other rounds erased at the points of the round before." * (known < len(report.points))
@@ -61,7 +61,7 @@ def _online_gallery(report: Report) -> list[str]:
 
 
 def _gallery(report: Report, name: str, picks: list[int], caption: str) -> str:
-    drawn = gallery_figures(report.dataset, picks, spread(distinct(report.points)), report.size)
+    drawn = gallery_figures(report.dataset, picks, spread(report.distinct), report.size)
     return report.draw_all({f"{name}-{n}": data for n, data in enumerate(drawn, 1)}, caption)
 
 
@@ -69,7 +69,7 @@ def positions(report: Report) -> list[str]:
     """Where the points lie in each class and round."""
     if not report.points or report.dataset is None:
         return []
-    shown = spread(distinct(report.points))
+    shown = spread(report.distinct)
     parts = [paragraph(f"The points of each class over its mean image (how many).{_left_out(report, shown)}", "note")]
     for points in shown if main_arm(report.run.arms) != "cam-region" else ():
         if shares := region_shares(report.dataset, points.used):

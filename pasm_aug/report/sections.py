@@ -12,7 +12,7 @@ import numpy as np
 from pasm_aug.report.difference import class_differences
 from pasm_aug.report.figures import accuracy_figure, change_figure, confusion_figure, curves_figure, gains_figure
 from pasm_aug.report.maps import mean_images
-from pasm_aug.report.movement import RoundPoints
+from pasm_aug.report.movement import RoundPoints, distinct
 from pasm_aug.report.outcome import gain_rows, network_name, table_rows
 from pasm_aug.report.page import figures, grid, is_jpeg, more, paragraph, table
 from pasm_aug.report.partitions import Sorted
@@ -47,6 +47,11 @@ class Report:
     partitions: list[Sorted] = field(default_factory=list)
     changed: Changed | None = None
     images: dict[str, bytes] = field(default_factory=dict)
+
+    @functools.cached_property
+    def distinct(self) -> list[RoundPoints]:
+        """The rounds that have points of their own."""
+        return distinct(self.points)
 
     @functools.cached_property
     def means(self) -> dict[int, np.ndarray]:

@@ -34,6 +34,7 @@ ROUND = {
     "result.json",
     "predictions.csv",
     "occlusion.json",
+    "occlusion_images.csv",
     "README.md",
 }
 ROUND |= {CHECKSUMS, "occlusion_images.csv"}

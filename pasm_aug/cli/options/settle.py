@@ -20,8 +20,6 @@ def settle_run(args: argparse.Namespace) -> list[str]:
         ValueError: options that cannot be.
     """
     _settle(args)
-    if args.baselines is None:
-        args.baselines = BASELINES[args.method]
     args.out = args.out or Path("runs") / args.data
     names = [args.augment, *(arm for arm in args.baselines.split(",") if arm and arm != args.augment)]
     for arm in names:
@@ -46,6 +44,13 @@ def _settle(args: argparse.Namespace) -> None:
     check_training(args)
     check_classes(args, "teacher", "miner")
     settle_noise(args)
+    fill_in(args)
+
+
+def fill_in(args: argparse.Namespace) -> None:
+    """Fill in what follows from other options and was not given."""
     settle_method(args)
+    if getattr(args, "baselines", "") is None:  # of run
+        args.baselines = BASELINES[args.method]
     args.image_size = default_image_size(args)
     settle_square(args)
