@@ -82,11 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("audit", "rank the labels of a data set by how probably they are wrong: table, contact sheet", add_audit),
         ("preview", "see what the erasing does to your own images: a contact sheet", add_preview),
         ("inspect", "see what a file of mined points holds: data, teacher, search, what was found", add_inspect),
-        (
-            "export",
-            "write a trained network as one file for other programs: ONNX, exported program",
-            add_export,
-        ),
+        ("export", "write a trained network as one file for other programs (ONNX, torch.export)", add_export),
         ("report", "write a run's table and report.html again", add_report),
     ):
         add(commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter, allow_abbrev=False))

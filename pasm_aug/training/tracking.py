@@ -33,9 +33,10 @@ def open_tracker(name: str, folder: str | Path) -> GeneralTracker:
     """A tracker for one training, which :func:`~pasm_aug.training.trainer.train` starts and finishes.
 
     Args:
-        name (str): one of :data:`TRACKERS`; where it sends its figures, its own environment variables say.
-        folder (path): of the training: it names the run in the project ``pasm_aug``. TensorBoard's files lie in
-            ``tensorboard`` there, and show no more what an earlier start wrote; wandb's lie in ``wandb``.
+        name (str): one of :data:`TRACKERS`; where it sends its figures, or keeps them, its own environment variables
+            say (``WANDB_MODE``, ``WANDB_DIR``, ``MLFLOW_TRACKING_URI``, …).
+        folder (path): of the training; it names the run in the project ``pasm_aug``, and TensorBoard's files lie in
+            ``tensorboard`` there, in which those of an earlier start count no more.
 
     Raises:
         ValueError: an unknown tracker, or its package is not installed.
@@ -47,10 +48,8 @@ def open_tracker(name: str, folder: str | Path) -> GeneralTracker:
     folder = Path(folder)
     run = "/".join(folder.resolve().parts[-2:])
     if name == "tensorboard":
-        return kind(name, folder, purge_step=1)  # what an earlier start wrote there counts no more
-    if kind.requires_logging_directory:
-        return kind(run, folder)
-    return kind(PROJECT, **{"wandb": {"name": run, "dir": str(folder)}, "mlflow": {"run_name": run}}.get(name, {}))
+        return kind(name, folder, purge_step=1)
+    return kind(PROJECT, **{"wandb": {"name": run}, "mlflow": {"run_name": run}}.get(name, {}))
 
 
 class EpochLog:

@@ -198,6 +198,7 @@ def test_wandb_gets_a_run_for_each_training(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
+        monkeypatch.setenv("WANDB_DIR", str(tmp_path / folder))
         tracker = open_tracker("wandb", tmp_path / folder)
         log_to(tracker, 3)
         assert tracker.run.name == f"{tmp_path.name}/{folder}"
