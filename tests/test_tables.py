@@ -175,6 +175,23 @@ def test_ck_plus_is_tested_by_names_of_classes(tmp_path):
     assert {known.classes[label] for label in known.labels} == set(known.classes) - {"neutral"}
 
 
+@pytest.mark.filterwarnings("ignore:RAF-DB:UserWarning")
+def test_rafdbs_lists_are_read_and_images_of_the_training_split_told_apart(tmp_path):
+    from tests.data.test_rafdb import TEST, occlusion, write_official
+
+    write_official(tmp_path)
+    (tmp_path / "occlusion_list.txt").write_text(occlusion([TEST[4], TEST[2], TEST[9]]))
+    aligned = tmp_path / "Image" / "aligned"
+    words = ["--data", "rafdb", "--root", str(tmp_path), "--image-size", "24", "--quiet"]
+    train = [str(path) for path in Bench(words).splits["train"].source.paths]
+    (aligned / f"{TEST[2][0]}_aligned.jpg").write_bytes(Path(train[0]).read_bytes())
+    known, seen = Bench(words).other("occlusion")
+    assert known.labels.tolist() == [TEST[i][1] - 1 for i in (4, 2, 9)]
+    assert seen.indices == [1]
+    with pytest.raises(FileNotFoundError, match="pose30"):
+        next(Bench(words).missing(Bench(words).wanted(TABLES[3].rows[1:]), []))
+
+
 def test_stand_ins_are_what_they_are_called():
     for name, hides in (("glasses", "glasses"), ("mask", "mask"), ("hand", "hand")):
         faces = drawn(name, 24)
