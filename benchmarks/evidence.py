@@ -64,26 +64,33 @@ def options_of(settings: dict[str, Any], regime: dict[str, Any], arm: dict[str, 
     """Keywords of ``run_rounds`` for an arm."""
     student = settings["student"] | regime.get("student", {})
     given = settings["square"] | student | {k: v for k, v in arm.items() if k not in ("objective", "longer")}
-    given["epochs"] = student["epochs"] * arm.get("longer", 1)
+    given["epochs"] *= arm.get("longer", 1)
     search = PointSearch(objective=arm.get("objective", "true_prob"), patch=given["size"], budget=BUDGET, seed=seed)
     matched = {"matched_to": "online"} if arm["augment"] == "random-matched" else {}
     teacher = settings["teacher"] | regime.get("teacher", {})
     return {"rounds": 1, "search": search, "teacher_training": teacher} | given | matched
 
 
-def cells(settings: dict[str, Any], names: list[str], arms: list[str]) -> Iterator[tuple[str, int, str]]:
+def arms_of(settings: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """The arms of a regime, by name."""
+    return settings[settings["regimes"][name].get("arms", "arms")]
+
+
+def cells(settings: dict[str, Any], names: list[str], wanted: list[str] | None) -> Iterator[tuple[str, int, str]]:
     """(regime, seed, arm) in the order in which they are done: seed by seed, so that few seeds are complete."""
     for name in names:
         for seed in range(settings["regimes"][name]["seeds"]):
-            for arm in arms:
+            for arm in wanted or arms_of(settings, name):
                 yield name, seed, arm
 
 
 def key_of(settings: dict[str, Any], name: str, arm: str) -> str:
     """What a cell's result depends on besides its seed: another setting makes another cell."""
     common = {k: settings[k] for k in ("teacher", "student", "square")}
-    regime = {k: v for k, v in settings["regimes"][name].items() if k != "seeds"}
-    return hashlib.sha256(json.dumps([common, regime, settings["arms"][arm]], sort_keys=True).encode()).hexdigest()[:12]
+    regime = {k: v for k, v in settings["regimes"][name].items() if k not in ("seeds", "arms")}
+    return hashlib.sha256(
+        json.dumps([common, regime, arms_of(settings, name)[arm]], sort_keys=True).encode()
+    ).hexdigest()[:12]
 
 
 def right_images(result: RoundResult) -> str:
@@ -106,7 +113,7 @@ def cell(
 
     common: dict[str, Any] = {"seed": seed, "geometry": v2.RandomHorizontalFlip() if name != "digits" else None}
     common |= {"progress": False, "device": regime.get("device")}
-    options = options_of(settings, regime, settings["arms"][arm], seed)
+    options = options_of(settings, regime, arms_of(settings, name)[arm], seed)
     bare = options_of(settings, regime, {"augment": "none", "rounds": 0}, seed)  # the same teacher for all arms
     first = run_rounds(model, data, out=folder / "teacher", **common | bare)[0]
     results = run_rounds(model, data, out=folder / arm, teacher=first, **common | options | {"teacher_training": None})
@@ -131,7 +138,7 @@ def run(args: argparse.Namespace, settings: dict[str, Any], done: list[dict[str,
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     about = {"commit": commit, "versions": versions(), "machine": machine()}
     have = {(row["key"], row["seed"]) for row in done}
-    arms = args.arms.split(",") if args.arms else list(settings["arms"])
+    arms = args.arms.split(",") if args.arms else None
     for name, seed, arm in cells(settings, args.regimes.split(","), arms):
         key = key_of(settings, name, arm)
         if (key, seed) in have:
@@ -159,7 +166,7 @@ def main() -> None:
     settings = yaml.safe_load((HERE / "evidence.yaml").read_text())
     shown = ("regime", "seed", "arm", "round", "val", "test")
     done = campaign(args.out, functools.partial(run, args, settings), shown, go_on=not args.report)
-    wanted = {key_of(settings, name, arm) for name in settings["regimes"] for arm in settings["arms"]}
+    wanted = {key_of(settings, name, arm) for name in settings["regimes"] for arm in arms_of(settings, name)}
     print(report([row for row in done if row["key"] in wanted], args.lead, HERE / "figures"))
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 DRAWS = 4000
+EPOCHS = 6  # of an arm that names none
 Cells = dict[str, dict[int, dict[str, Any]]]  # arm → seed → row of its last round
 
 
@@ -102,6 +103,69 @@ def forest(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+def curve(rows: Sequence[Mapping[str, Any]], lead: str, path: Path) -> str:
+    """What ``lead`` gains over random-matched by training images and epochs: a table, and a PNG of it.
+
+    Args:
+        rows: of regimes ``small-…``; arms named ``ARM-EPOCHS`` train so many epochs.
+    """
+    found = []
+    for regime in sorted({row["regime"] for row in rows if row["regime"].startswith("small-")}, key=_images):
+        cells = last_rounds(rows, regime)
+        for arm, by_seed in cells.items():
+            base = "random-matched" + arm.removeprefix(lead)
+            seeds = sorted(by_seed.keys() & cells.get(base, {}).keys())
+            if not arm.startswith(lead) or len(seeds) < 2:
+                continue
+            epochs = int(arm.removeprefix(lead).strip("-") or EPOCHS)
+            told = {"regime": regime, "images": _images(regime), "epochs": epochs, "seeds": len(seeds)}
+            for name, score in (("test", _test), ("worst", _worst)):
+                apart = 100 * np.array([score(by_seed[seed]) - score(cells[base][seed]) for seed in seeds])
+                half = student.ppf(0.975, len(seeds) - 1) * apart.std(ddof=1) / len(seeds) ** 0.5
+                told |= {name: f"{apart.mean():+.2f} ± {half:.2f}", f"{name}_points": (apart.mean(), half)}
+            found.append(told)
+    if len(found) < 2:
+        return ""
+    figure = Figure((8, 3.2), layout="constrained")
+    for panel, name, title in zip(
+        figure.subplots(1, 2), ("test", "worst"), ("whole images", "worst case under a square"), strict=True
+    ):
+        for epochs in sorted({row["epochs"] for row in found}):
+            own = [row for row in found if row["epochs"] == epochs]
+            points = np.array([row[f"{name}_points"] for row in own])
+            panel.errorbar([row["images"] for row in own], points[:, 0], points[:, 1], fmt="o-", capsize=3,
+                           label=f"{epochs} epochs")  # fmt: skip
+        panel.axhline(0, color="#888", linewidth=1)
+        panel.set_xscale("log")
+        panel.set_xlabel("training images")
+        panel.set_title(title, fontsize=10)
+    figure.axes[0].set_ylabel(f"points, {lead} − random-matched")
+    figure.axes[0].legend(frameon=False)
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=150)
+    columns = {
+        "images": "training images|,",
+        "epochs": "epochs",
+        "seeds": "seeds",
+        "test": "test",
+        "worst": "worst case",
+    }
+    return table(columns, found)
+
+
+def _images(regime: str) -> int:
+    size = regime.removeprefix("small-")
+    return 28709 if size == "all" else 1000 * int(size.removesuffix("k"))
+
+
+def _test(row: Mapping[str, Any]) -> float:
+    return row["test"]
+
+
+def _worst(row: Mapping[str, Any]) -> float:
+    return row["occluded"]["worst"]
+
+
 def report(rows: Sequence[Mapping[str, Any]], lead: str, folder: Path) -> str:
     """Tables of every regime that has cells; forest plots go into ``folder``."""
     parts = []
@@ -129,4 +193,6 @@ def report(rows: Sequence[Mapping[str, Any]], lead: str, folder: Path) -> str:
             parts.append(table(columns, compared))
             folder.mkdir(exist_ok=True)
             forest(compared, regime, folder / f"evidence-{regime}.png")
+    grown = curve(rows, lead, folder / "evidence-curve.png")
+    parts += ["### Data and epochs", grown] if grown else []
     return "\n\n".join(parts) or "no cell is done"

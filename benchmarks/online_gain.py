@@ -16,6 +16,7 @@ Student's t over the paired seeds, 95 %.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import subprocess
 import time
@@ -26,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import campaign, machine, table, versions
+from occlusion_attacks import RectangularOcclusion
 from scipy.stats import t as student
 from torch import nn
 from torchvision.transforms import v2
@@ -37,10 +39,11 @@ from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.data.synthetic.description import Difficulty
 from pasm_aug.models import build_model, load_model, save_model
+from pasm_aug.rounds.arms import arm_positions
 from pasm_aug.search.online import OnlineAdversarialErase
 from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.occlusion import evaluate_occlusion
-from pasm_aug.transforms.baselines import CountedRandomErasing
+from pasm_aug.transforms.baselines import CountedRandomErasing, RandomPlaceErase
 
 SIZE, EPOCHS, LONG = 13 / 48, 6, 12
 LR = 0.02  # of 0.01 and 0.02 the better for online-4 on the validation split of seed 0
@@ -55,9 +58,26 @@ VARIANTS: dict[str, dict[str, Any]] = {  # of online-4, tried on one seed
     "noise": {"value": "random"},
     "image": {"value": "image"},
     "point": {"value": "point"},
+    "shapes": {"scale": (0.02, 0.33), "p": 0.5},  # RandomErasing's own distribution of rectangles
+    "growing": {},
 }
-BARE = {"glasses_share": 0.0, "mask_share": 0.0, "hand_share": 0.0}
+ATTACKS: dict[str, dict[str, Any]] = {  # Wu, Tong and Vorobeychik 2020
+    "roa-gradient": {},
+    "roa-gradient-grey": {"ascents": 0},
+    "roa-exhaustive": {"candidates": None},
+}
+GROWING = (0.9, 0.7, 0.5, 0.3, 0.15, 0.05)  # by epoch: the first tried that takes p(true class) below it is erased
+HIDDEN = ("glasses", "mask", "hand")
+BARE = {f"{name}_share": 0.0 for name in HIDDEN}
 TEACHERS = 3  # of FER2013; the seeds share them in turn
+
+
+class GrowingErase(OnlineAdversarialErase):
+    """Easy squares in the first epoch, nearly the worst in the last."""
+
+    def set_epoch(self, epoch: int) -> None:
+        super().set_epoch(epoch)
+        self.options = dataclasses.replace(self.options, hardness=GROWING[min(epoch, len(GROWING) - 1)])
 
 
 def splits(data: str, root: Path | None) -> dict[str, Any]:
@@ -71,8 +91,10 @@ def splits(data: str, root: Path | None) -> dict[str, Any]:
     else:
         bare = Difficulty(**BARE)
         found = {name: SyntheticExpressions(name, difficulty=bare) for name in ("train", "val", "test")}
-        for name in ("glasses", "mask", "hand"):
-            found[name] = SyntheticExpressions("test", difficulty=Difficulty(**BARE | {f"{name}_share": 1.0}))
+        for name in HIDDEN:
+            hidden = Difficulty(**BARE | {f"{name}_share": 1.0})
+            found |= {name: SyntheticExpressions("test", difficulty=hidden)}
+            found |= {f"val_{name}": SyntheticExpressions("val", difficulty=hidden)}
     return {name: InMemory(split, name=name, progress=False) for name, split in found.items()}
 
 
@@ -102,8 +124,19 @@ def erasing(arm: str, teacher: nn.Module, data: Any, positions: Path) -> Any:
         return None
     if arm == "random":
         return CountedRandomErasing()
+    if arm in ATTACKS:
+        return RectangularOcclusion(**ATTACKS[arm])
+    if arm in ("cutout", "cam-peak"):
+        folder = positions.with_suffix("")
+        folder.mkdir(parents=True, exist_ok=True)
+        search = PointSearch(budget=4)  # neither place nor colour of its points is used
+        mined = mine_positions(teacher, data, folder / "mined.safetensors", search=search, progress=False)
+        if arm == "cutout":  # DeVries and Taylor 2017: any pixel is the centre, borders clip the square
+            return RandomPlaceErase(mined, **SETTINGS)
+        return PointAdversarialErase(arm_positions(arm, mined, teacher, data, folder, progress=False), **SETTINGS)
     if arm.startswith("random-matched"):
-        return PointAdversarialErase(None, **SETTINGS)  # every image a miss: a square at random, inside the image
+        options = VARIANTS.get(arm.removeprefix("random-matched").strip("-"), {})
+        return PointAdversarialErase(None, **SETTINGS | options)  # every image a miss: at random, inside the image
     if arm == "patch":
         search = PointSearch(objective="patch", patch=SIZE, budget=20)  # as `pasm-aug run` has it
         return PointAdversarialErase(
@@ -111,7 +144,8 @@ def erasing(arm: str, teacher: nn.Module, data: Any, positions: Path) -> Any:
         )
     _, budget, *variant = arm.split("-")
     options = VARIANTS[variant[0]] if variant else {}
-    return OnlineAdversarialErase(budget=int(budget), **SETTINGS | options)
+    kind = GrowingErase if variant == ["growing"] else OnlineAdversarialErase
+    return kind(budget=int(budget), **SETTINGS | options)
 
 
 def worst_case(model: nn.Module, data: Any) -> float:
@@ -160,7 +194,7 @@ def run(args: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[s
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     about = {"commit": commit, "versions": versions(), "machine": machine()}
     have = {(row["seed"], row["arm"], row.get("beta", BETA)) for row in done}
-    for seed in range(args.seeds):
+    for seed in args.seeds:
         number = seed % TEACHERS if args.data == "fer2013" else seed
         for arm in args.arms.split(","):
             if (seed, arm, args.beta) in have:
@@ -176,13 +210,14 @@ def run(args: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[s
             }
 
 
-def report(rows: list[dict[str, Any]]) -> str:
-    """Means of the arms, and online-4 against the others on the same seeds."""
-    scores = [
-        name
-        for name in ("val", "val_worst", "test", "worst", "glasses", "mask", "hand")
-        if all(name in row for row in rows)
-    ]
+def report(rows: list[dict[str, Any]], lead: str) -> str:
+    """Means of the arms, and ``lead`` against the others on the same seeds."""
+    for row in rows:  # the mean over what hides the faces
+        for prefix in ("", "val_"):
+            if all(prefix + name in row for name in HIDDEN):
+                row[f"{prefix}hidden"] = float(np.mean([row[prefix + name] for name in HIDDEN]))
+    columns = ("val", "val_worst", "val_hidden", "test", "worst", *HIDDEN, "hidden")
+    scores = [name for name in columns if all(name in row for row in rows)]
     by_arm: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows:
         by_arm.setdefault(row["arm"], {})[row["seed"]] = row
@@ -195,9 +230,9 @@ def report(rows: list[dict[str, Any]]) -> str:
         }
         for arm, cells in by_arm.items()
     ]
-    columns = {"arm": "arm", "seeds": "seeds", **{name: f"{name}|.1f" for name in scores}}
-    columns |= {"erased_share": "pixels erased, %|.1f", "seconds": "seconds|.0f"}
-    return table(columns, means) + "\n\n" + gains(by_arm, "online-4", scores)
+    titles = {"arm": "arm", "seeds": "seeds", **{name: f"{name}|.1f" for name in scores}}
+    titles |= {"erased_share": "pixels erased, %|.1f", "seconds": "seconds|.0f"}
+    return table(titles, means) + "\n\n" + gains(by_arm, lead, scores)
 
 
 def gains(by_arm: dict[str, dict[int, dict[str, Any]]], lead: str, scores: list[str]) -> str:
@@ -215,23 +250,29 @@ def gains(by_arm: dict[str, dict[int, dict[str, Any]]], lead: str, scores: list[
     return table({"arm": "points", "seeds": "seeds", **{name: name for name in scores}}, rows)
 
 
+def seeds(text: str) -> list[int]:
+    """``"5"``: the first five; ``"9,12"``: these."""
+    return list(range(int(text))) if text.isdigit() else [int(part) for part in text.split(",")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=("fer2013", "synthetic"), default="fer2013")
     parser.add_argument("--root", type=Path, help="of FER2013")
     parser.add_argument("--work", type=Path, default=Path("runs/online_gain"), help="keeps teachers and mined points")
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=seeds, default=range(5), help="how many, or which: 5 or 9,12")
     parser.add_argument("--arms", default=",".join(ARMS))
     parser.add_argument("--beta", type=float, default=BETA, help="weight of the teacher's logits")
     parser.add_argument("--report", action="store_true", help="print the tables of what is done")
+    parser.add_argument("--lead", default="online-4", help="the arm that is compared with the others")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
     out = args.out or Path(__file__).parent / "results" / f"online_gain-{args.data}.jsonl"
     shown = ("seed", "arm", "test", "worst", "train_seconds")
     done = campaign(out, functools.partial(run, args), shown, go_on=not args.report)
-    print(report([row for row in done if row.get("beta", BETA) == args.beta]))
+    print(report([row for row in done if row.get("beta", BETA) == args.beta], args.lead))
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from pasm_aug.transforms.indexed_dataset import IndexedDataset as IndexedDataset
     from pasm_aug.transforms.indexed_dataset import SampleIndex as SampleIndex
     from pasm_aug.transforms.miss_report import CacheMiss as CacheMiss
+    from pasm_aug.transforms.numpy_hwc import NumpyHWC as NumpyHWC
     from pasm_aug.transforms.paired_view import PairedView as PairedView
 else:
     __getattr__, __dir__, __all__ = lazy(
@@ -72,6 +73,7 @@ else:
             "transforms.erase_point": "ErasePoint",
             "transforms.indexed_dataset": "IndexedDataset SampleIndex",
             "transforms.miss_report": "CacheMiss",
+            "transforms.numpy_hwc": "NumpyHWC",
             "transforms.paired_view": "PairedView",
             "cache.position_cache": "PositionCache",
             "cache.format": "CacheError",

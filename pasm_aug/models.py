@@ -13,17 +13,19 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from pasm_aug.core.classifier import Classifier
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_atomic, write_json
 from pasm_aug.core.networks import to_tensors
 from pasm_aug.core.pair import Pair
 from pasm_aug.core.seeding import seeded
+from pasm_aug.core.small_resnet import SmallResNet
 from pasm_aug.core.weights import load_weights, start_from
 
 SURE_FIT = 0.9  # share of the parameters; below it, more than a head of other classes is missing
@@ -53,56 +55,14 @@ class Preprocess(nn.Module):
         return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
 
 
-class BasicBlock(nn.Module):
-    """Two 3×3 convolutions and a shortcut (He et al., CVPR 2016, Fig. 2)."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.relu = nn.ReLU()
-        self.downsample = (
-            nn.Identity()
-            if stride == 1 and inputs == outputs
-            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        return self.relu(y + self.downsample(x))
-
-
-class SmallResNet(nn.Module):
-    """A ResNet for 48×48 faces on a CPU: 3×3 stem of stride 2, three stages of one block (24, 48, 96 channels)."""
-
-    def __init__(self, num_classes: int, width: int = 24) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 3, 2, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU()
-        self.layer1 = BasicBlock(width, width, 1)
-        self.layer2 = BasicBlock(width, 2 * width, 2)
-        self.layer3 = BasicBlock(2 * width, 4 * width, 2)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(4 * width, num_classes)
-        self.to(memory_format=torch.channels_last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.layer3(self.layer2(self.layer1(x)))
-        return self.fc(self.avgpool(x).flatten(1))
-
-
-def build_model(name: str, num_classes: int, *, weights: str | None = None, seed: int | None = 0) -> nn.Module:
+def build_model(name: str, num_classes: int, *, weights: str | None = None, seed: int | None = 0) -> Classifier:
     """A classifier by name, with ``.preprocess`` attached.
 
     Args:
-        name (str): ``"small"`` (:class:`SmallResNet`), a torchvision classifier (``"resnet34"``, ``"vgg16"``, …),
-            ``"timm:NAME"``, ``"package.module:factory"`` (called as ``factory(num_classes=...)``), or ``"pair:…"``: a
-            :class:`~pasm_aug.core.pair.Pair` of two such networks, from different random weights.
+        name (str): ``"small"`` (:class:`~pasm_aug.core.small_resnet.SmallResNet`), a torchvision classifier
+            (``"resnet34"``, ``"vgg16"``, …), ``"timm:NAME"``, ``"package.module:factory"`` (called as
+            ``factory(num_classes=...)``), or ``"pair:…"``: a :class:`~pasm_aug.core.pair.Pair` of two such networks,
+            from different random weights.
         num_classes (int): number of outputs.
         weights (str, optional): ``None`` or ``"none"`` (random, from ``seed``), ``"imagenet"`` (downloads; the paper's
             choice), or a file or folder whose weights are taken where name and shape agree; see
@@ -111,7 +71,8 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
             from it. Default: ``0``.
 
     Returns:
-        nn.Module: takes float32 (B, 3, H, W), gives logits (B, num_classes); ``.preprocess`` takes uint8.
+        nn.Module: takes float32 (B, 3, H, W), gives logits (B, num_classes); ``.preprocess`` takes uint8 and scales it
+        as timm's own description of the network says, else by ImageNet's mean and deviation.
 
     Raises:
         ValueError: If the name is unknown, or the weights do not fit or cannot be had.
@@ -128,13 +89,14 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
             what = str(error) or type(error).__name__
             raise UserError(f"model {name!r} cannot be made: {what}") from error
     if getattr(model, "preprocess", None) is None:
-        carry(model, Preprocess())
+        about = getattr(model.a if isinstance(model, Pair) else model, "pretrained_cfg", None) or {}  # timm's have one
+        carry(model, Preprocess(about.get("mean", IMAGENET_MEAN), about.get("std", IMAGENET_STD)))
     if weights not in (None, "none", "imagenet"):
         for network in (model.a, model.b) if isinstance(model, Pair) else (model,):
             fit = start_from(network, Path(str(weights)).expanduser())
             if fit.share < SURE_FIT:
                 warnings.warn(f"weights {str(weights)!r}: {fit}", stacklevel=2)
-    return model
+    return cast("Classifier", model)
 
 
 def carry(model: nn.Module, preprocess: Callable[[Tensor], Tensor]) -> nn.Module:
@@ -196,9 +158,33 @@ def save_model(folder: str | Path, model: nn.Module, info: dict[str, Any]) -> No
     Args:
         folder (str or ``pathlib.Path``): is made if missing.
         model (nn.Module): is not changed.
-        info (dict): what ``model.json`` says, as JSON holds it; the weights' sha256 is added. :func:`load_model` needs
-            ``architecture`` and ``classes``, and ``mean`` and ``std`` unless the architecture has a preprocessing of
-            its own.
+        info (dict): what ``model.json`` says, as JSON holds it; the weights' ``sha256`` is added. No key is required to
+            write it, or to read it back with ``load_model(folder, model=network)``. To be used by name it must tell:
+
+            * ``architecture`` (str): as :func:`build_model` takes it. Required by ``load_model(folder)`` and by every
+              command; ``None`` for a network that only its own code can make.
+            * ``classes`` (list of str): names, one for each output, in their order. Required by the same; data sets
+              meet a network by these names.
+            * ``image_size`` (int): side of the square images in pixels. Required by ``evaluate``, ``predict``,
+              ``mine``, ``audit`` and ``preview``, which resize to it.
+            * ``mean``, ``std`` (lists of float, as long as the input has channels): of the input, images scaled to
+              0…1. Required unless the architecture has a ``.preprocess`` of its own, or takes ImageNet's, the default.
+
+            What follows may be left out:
+
+            * ``channels`` (int): of the images that it was trained on, 1 for grey ones, 3 for colour; ``evaluate``,
+              ``predict``, ``audit`` and ``preview`` make colour images grey for 1.
+
+            And what the model card tells:
+
+            * ``weights`` (str): initial weights, ``weights_fit`` (str): how much of them fitted.
+            * ``imported`` (dict): ``file``, ``keys`` and ``prefix`` of weights that somebody else trained.
+            * ``seed`` (int), ``epoch`` (int): of the training, whose last or best epoch it is;
+              ``diverged_after_epoch`` (int): it broke off there.
+            * ``parent`` (str): folder of its teacher; ``initial`` (str): ``"refine"`` or ``"scratch"``, from that one's
+              weights or from new ones.
+            * ``data`` (dict): ``name``, ``length`` and ``digest`` of the training split; with wrong labels ``noise``
+              and how many are ``flipped``. ``audit`` sees from it that a network was trained on the same images.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -207,7 +193,7 @@ def save_model(folder: str | Path, model: nn.Module, info: dict[str, Any]) -> No
     write_json(folder / "model.json", info | {"sha256": hashlib.sha256(data).hexdigest()})
 
 
-def load_model(path: str | Path, *, model: nn.Module | None = None) -> nn.Module:
+def load_model(path: str | Path, *, model: nn.Module | None = None) -> Classifier:
     """The network of a folder that :func:`save_model` wrote, in eval mode, with ``.info``.
 
     Args:
@@ -232,5 +218,6 @@ def load_model(path: str | Path, *, model: nn.Module | None = None) -> nn.Module
         if info.get("mean"):  # else the architecture has a preprocessing of its own
             carry(model, Preprocess(info["mean"], info["std"]))
     load_weights(model, folder)
-    model.info = info  # type: ignore[assignment]
-    return model.eval()
+    loaded = cast("Classifier", model)
+    loaded.info = info
+    return loaded.eval()

@@ -13,7 +13,7 @@ from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.files import write_csv, write_json
 from pasm_aug.report.run_folder import Run
 from pasm_aug.rounds.results import RoundResult
-from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.metrics import Metrics
 
 MINING = ("point", "random-matched", "cam-peak")
 

@@ -43,7 +43,7 @@ def test_commands_have_the_options_that_they_are_shown_with(document):
     blocks = (
         "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)) + "\n" + "\n".join(re.findall(r"`([^`\n]+)`", text))
     )
-    calls = re.findall(r"(?:^|\s|&& )(?:pasm-aug|-m pasm_aug) ([a-z]+ .*)$", blocks, re.MULTILINE)
+    calls = re.findall(r"(?:^|\s|&& )(?:pasm-aug|-m pasm_aug) ([a-z-]+ .*)$", blocks, re.MULTILINE)
     assert len(calls) > 5 or document != DOCUMENTS[0]
     for call in calls:
         words = shlex.split(call.replace("…", ""), comments=True)

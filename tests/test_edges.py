@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 from pasm_aug.core.files import write_atomic
+from pasm_aug.training.tracking import open_tracker
 from pasm_aug.training.trainer import train
 from tests.shapes import OwnNet, Shapes, own_net
 
@@ -76,13 +77,16 @@ def never(*_):
     raise AssertionError("trained")
 
 
-@pytest.mark.parametrize("file", ["checkpoint", "metrics", "tensorboard"])
+@pytest.mark.parametrize("file", ["checkpoint", "metrics", "tracker"])
 def test_a_folder_that_cannot_be_made_shows_before_anything_is_trained(tmp_path, file):
+    def within(folder):
+        return {file: open_tracker("tensorboard", folder) if file == "tracker" else folder / "tensorboard"}
+
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
-        train(own_net(), Shapes(), loss=never, **{file: tmp_path / "file" / "x" / "y"}, **QUICK)
-    train(own_net(), Shapes(), **{file: tmp_path / "new" / "folder" / "y"}, **QUICK)
-    assert (tmp_path / "new" / "folder" / "y").exists()
+        train(own_net(), Shapes(), loss=never, **within(tmp_path / "file" / "x"), **QUICK)
+    train(own_net(), Shapes(), **within(tmp_path / "new" / "folder"), **QUICK)
+    assert (tmp_path / "new" / "folder" / "tensorboard").exists()
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])

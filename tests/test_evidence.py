@@ -61,6 +61,27 @@ def test_the_report_pairs_the_seeds_of_every_arm(tmp_path):
     assert (tmp_path / "evidence-digits.png").stat().st_size > 1000
 
 
+def test_the_curve_tells_gains_by_images_and_epochs(tmp_path):
+    rows = []
+    for regime, gain in (("small-1k", 0.05), ("small-all", 0.01)):
+        for seed in range(3):
+            for arm, more in (
+                ("random-matched", 0),
+                ("online-4", gain),
+                ("random-matched-15", 0.1),
+                ("online-4-15", 0.1),
+            ):
+                row = {"regime": regime, "seed": seed, "arm": arm, "round": 1, "test": 0.5 + more + 0.01 * seed}
+                rows.append(row | {"occluded": {"worst": 0.2 + 2 * more}})
+    told = evidence_report.curve(rows, "online-4", tmp_path / "curve.png")
+    assert told.count("\n") == 5
+    assert "| 1,000 | 6 | 3 | +5.00 ± 0.00 | +10.00 ± 0.00 |" in told
+    assert "| 28,709 | 6 | 3 | +1.00 ± 0.00 | +2.00 ± 0.00 |" in told
+    assert "| 28,709 | 15 | 3 | +0.00 ± 0.00 | +0.00 ± 0.00 |" in told
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+    assert evidence_report.curve(rows[:2], "online-4", tmp_path / "none.png") == ""
+
+
 def test_the_settings_name_arms_and_options_that_are_there():
     from pasm_aug.core.options import leaves
     from pasm_aug.rounds.arms import AUGMENTS
@@ -68,7 +89,7 @@ def test_the_settings_name_arms_and_options_that_are_there():
 
     settings = yaml.safe_load((Path(__file__).parents[1] / "benchmarks" / "evidence.yaml").read_text())
     known = {leaf.keyword for leaf in leaves(RoundOptions)} | {"objective", "longer"}
-    for arm in settings["arms"].values():
+    for arm in [*settings["arms"].values(), *settings["curve"].values()]:
         assert arm["augment"] in AUGMENTS
         assert set(arm) <= known
     assert set(settings["student"] | settings["square"] | settings["teacher"]) <= known

@@ -17,8 +17,9 @@ from tests.shapes import Shapes, own_net
 ROOT = Path(__file__).parents[1]
 
 
-def blocks(document, kind="python"):
-    return re.findall(rf"^ *```{kind}\n(.*?)^ *```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+def blocks(document, until=None):
+    text = (ROOT / document).read_text().partition(until)[0] if until else (ROOT / document).read_text()
+    return re.findall(r"^ *```python\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_the_scripts_of_the_front_page_need_nothing_but_a_folder_of_images(here)
 
 
 def test_the_recipes_of_the_transform(here):
-    recipes = blocks("pasm_aug/transforms/README.md")
+    recipes = blocks("pasm_aug/transforms/README.md", until="## Neighbours")  # those: test_neighbours.py
     to_tensor = v2.Compose([v2.Resize((48, 48)), v2.PILToTensor()])
     model = build_model("small", 7)
     names = {"v2": v2, "head": v2.Resize((48, 48)), "to_tensor": to_tensor, "ImageFolder": ImageFolder}

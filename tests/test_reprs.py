@@ -8,7 +8,7 @@ from torch import nn
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.search.result import PointResult
-from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.metrics import Metrics
 from pasm_aug.training.occluders import Square
 from pasm_aug.training.occlusion_metrics import BandScores, OcclusionMetrics, square_scores
 from pasm_aug.training.result import TrainResult

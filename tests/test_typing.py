@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -71,17 +72,30 @@ cache.lookup(key=[1])  # E: call-arg
 """
 
 
+README = Path(__file__).parents[1] / "README.md"
+
+
+def mypy(folder, *words):
+    """What mypy prints, run outside the package's own folder: what it finds is what is installed."""
+    command = [sys.executable, "-m", "mypy", "--no-incremental", "--ignore-missing-imports", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder).stdout
+
+
+def test_the_front_pages_scripts_are_strictly_typed(tmp_path):
+    scripts = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    for number, script in enumerate(scripts):
+        (tmp_path / f"script_{number}.py").write_text(script)
+    names = [f"script_{number}.py" for number in range(len(scripts))]
+    found = mypy(tmp_path, "--strict", "--allow-untyped-calls", *names)  # torch's own backward() is untyped
+    assert found.startswith(f"Success: no issues found in {len(scripts)} source files"), found
+
+
 def test_a_users_script_is_checked_line_by_line(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.lstrip())
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--no-incremental", "--ignore-missing-imports", script.name],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,  # not the package's own folder: what is found is what is installed
-    )
+    told = mypy(tmp_path, script.name)
     found, notes = set(), {}
-    for line in done.stdout.splitlines():
+    for line in told.splitlines():
         if error := re.match(r"script\.py:(\d+): error: .*\[([\w-]+)\]$", line):
             found.add((int(error[1]), error[2]))
         elif note := re.match(r"script\.py:(\d+): note: (Revealed type is .*)", line):
@@ -92,4 +106,4 @@ def test_a_users_script_is_checked_line_by_line(tmp_path):
             wanted.add((number, line.rpartition("# E: ")[2]))
         if "# N: " in line:
             assert line.rpartition("# N: ")[2] in notes[number]
-    assert found == wanted, textwrap.indent(done.stdout, "  ")
+    assert found == wanted, textwrap.indent(told, "  ")

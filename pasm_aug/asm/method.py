@@ -22,6 +22,7 @@ from pasm_aug.asm.subsets import AMBIGUOUS, CLEAN, NOISE, Partition, partition
 from pasm_aug.asm.views import Views, strong_view
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import dataset_digest
+from pasm_aug.core.items import class_names
 from pasm_aug.core.options import identity, replaced, takes
 from pasm_aug.core.pair import Pair
 from pasm_aug.core.shared_rows import share_rows
@@ -64,7 +65,7 @@ class ASM:
         classes = count_outputs(plan.model, plan.dataset, device=plan.device.type)
         self.record = AsmRecord.empty(len(self.labels), classes)
         self.record.about = {"data": dataset_digest(plan.dataset), "options": identity(self.options)}
-        self.record.about["classes"] = list(getattr(plan.dataset, "classes", range(classes)))
+        self.record.about["classes"] = class_names(plan.dataset) or list(range(classes))
         shape = len(self.labels), 2, classes
         self.probs = torch.full(shape, 1 / classes, device=plan.device)  # what both said of each sample last
         self.seen, self.touched = (torch.zeros(shape[0], dtype=torch.bool, device=plan.device) for _ in range(2))

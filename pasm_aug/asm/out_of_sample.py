@@ -15,16 +15,17 @@ from typing import Any, Unpack
 import numpy as np
 from torch import nn
 from torch.utils.data import Dataset, Subset
-from tqdm import tqdm
 
 from pasm_aug.asm.fold_file import check_about, read_fold, write_fold
 from pasm_aug.asm.folds import data_digest, deal_folds
 from pasm_aug.asm.judgements import FoldJudgements
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock
+from pasm_aug.core.items import unpacked
 from pasm_aug.core.networks import architecture_of, weights_digest
 from pasm_aug.core.options import identity, replaced, takes
 from pasm_aug.core.processes import exists_for_all, process_state
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.core.seeding import seeded
 from pasm_aug.data.grouped_split import Groups, joined
@@ -154,8 +155,8 @@ def _one_fold(
 
 
 def _images(dataset: Any, progress: bool) -> Iterator[Any]:
-    bar = tqdm(range(len(dataset)), desc="comparing images", unit=" images", disable=not progress, leave=False)
-    return (dataset[index][0] for index in bar)
+    bar = progress_bar(range(len(dataset)), name="comparing images", shown=progress)
+    return (unpacked(dataset[index])[0] for index in bar)
 
 
 def _network_digest(network: nn.Module) -> str:

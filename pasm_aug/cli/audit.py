@@ -6,6 +6,7 @@ import argparse
 
 from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import add_data, add_machine, add_model
+from pasm_aug.cli.options.network import OWN
 from pasm_aug.cli.options.noise import add_noise
 from pasm_aug.core.parsers import at_least, path
 from pasm_aug.training.options import LossOptions, TrainingOptions
@@ -32,10 +33,10 @@ def add_audit(parser: argparse.ArgumentParser) -> None:
     )
     who.add_argument(
         "--network",
-        metavar="DIR",
+        metavar="DIR|FILE",
         type=path,
-        help="let this trained network judge, at once; one that was trained on the same images remembers their wrong "
-        "labels, and hides them",
+        help=f"let this trained network judge, at once ({OWN}); one that was trained on the same images "
+        "remembers their wrong labels, and hides them",
     )
     group.add_argument(
         "--top", metavar="N", type=at_least(1, int), default=48, help="images on the contact sheet, at most 1200"

@@ -1,4 +1,4 @@
-"""The defaults of a run: what follows from other options, and what of a finished run differs from them."""
+"""Which options of a run differ from what it would have done by itself."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pasm_aug.cli.opening import default_image_size
-from pasm_aug.cli.options.training import BASELINES, settle_method, settle_square
+from pasm_aug.cli.options.settle import fill_in
 from pasm_aug.cli.recorded import config_of
 
 LEADING = ("data", "method", "augment", "model")  # what other options follow from
@@ -32,16 +31,7 @@ def changed_options(
     return {name: (value, default[name]) for name, value in config.items() if name in usual and value != default[name]}
 
 
-def settle(args: argparse.Namespace) -> None:
-    """Fill in what follows from other options and was not given."""
-    settle_method(args)
-    if args.baselines is None:
-        args.baselines = BASELINES[args.method]
-    args.image_size = default_image_size(args)
-    settle_square(args)
-
-
 def _settled(options: dict[str, Any]) -> dict[str, Any]:
     args = argparse.Namespace(**options)
-    settle(args)
+    fill_in(args)
     return config_of(args)

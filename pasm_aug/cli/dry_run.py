@@ -29,8 +29,10 @@ from pasm_aug.cli.estimate import (
     sure_rounds,
 )
 from pasm_aug.cli.finish import finish
-from pasm_aug.cli.fit import check_train, fit
-from pasm_aug.cli.opening import model_factory, open_model, say
+from pasm_aug.cli.fit import fit
+from pasm_aug.cli.networks import open_model
+from pasm_aug.cli.opening import model_factory, say
+from pasm_aug.cli.options.settle import settle_train
 from pasm_aug.cli.recorded import check_config, config_of
 from pasm_aug.cli.trial import FEW, affordable, memory, sample_of, stage, tell, vanishing_folder, warm_up
 from pasm_aug.core.image_content import to_uint8_tensor
@@ -69,7 +71,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
     with stage("making the network"):
         options = job.round_options(args, splits["train"])
     search, share = affordable(options.point_search, tuple(to_uint8_tensor(splits["train"][0][0]).shape))
-    quick: dict[str, Any] = {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "rounds": rounds}
+    quick: dict[str, Any] = {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "rounds": rounds, "tracker": None}
     quick |= {"search": search, "progress": False, "teacher_training": {"epochs": EPOCHS, "lr": args.teacher_lr}}
     model, arms = model_factory(args, len(splits["train"].classes)), {}
     results = job.run_arms(names, model, splits, folder, replaced(options, **quick))
@@ -115,10 +117,11 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
 
 
 def _try_train(args: argparse.Namespace, folder: Path) -> None:
-    check_train(args)
+    settle_train(args)
     pace, splits, amount, stored = _read(args, ("train", "val"))
-    teacher = open_model(args.teacher, splits["train"].classes, "--teacher") if args.teacher else None
-    tried = argparse.Namespace(**vars(args) | {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "quiet": True})
+    teacher = open_model(args, "teacher", splits["train"].classes) if args.teacher else None
+    quick = {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "quiet": True, "tracker": None}
+    tried = argparse.Namespace(**vars(args) | quick)
     with stage("training"):
         trained = fit(tried, splits["train"], splits["val"], teacher, folder)
     with stage("scoring"):

@@ -9,7 +9,8 @@ from pathlib import Path
 from pasm_aug.cache.journal import journal_paths, read_journal
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cli.mine import search_of
-from pasm_aug.cli.opening import open_model, say, trained_size
+from pasm_aug.cli.networks import open_model, trained_size
+from pasm_aug.cli.opening import say
 from pasm_aug.cli.trial import affordable, memory, sample_of, stage, tell, warm_up
 from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.core.processes import process_state
@@ -21,11 +22,11 @@ IMAGES = 32  # as many as are searched in lockstep
 def try_mine(args: argparse.Namespace, folder: Path) -> None:
     """Search a few images into ``folder``, then say what the whole split will take."""
     imports = time.perf_counter() - args.started
-    args.image_size = args.image_size or trained_size(args.teacher)
+    args.image_size = trained_size(args, "teacher")
     with stage("reading the images"):
         sample = sample_of(args, args.split, IMAGES)
     with stage("opening the teacher"):
-        teacher = open_model(args.teacher, sample.images.classes, "--teacher")
+        teacher = open_model(args, "teacher", sample.images.classes)
     shape = tuple(to_uint8_tensor(sample.images[0][0]).shape)
     search, share = affordable(search_of(args), shape)
     with stage("warming up"):

@@ -30,6 +30,8 @@ from pasm_aug.cli.environment import (
     warnings_in_one_line,
 )
 from pasm_aug.cli.evaluate import add_evaluate
+from pasm_aug.cli.export import add_export
+from pasm_aug.cli.import_model import add_import_model
 from pasm_aug.cli.inspect import add_inspect
 from pasm_aug.cli.mine import add_mine
 from pasm_aug.cli.options.file import read_options, set_options
@@ -55,7 +57,9 @@ EXAMPLES = """examples:
   pasm-aug inspect runs/folder/round-1/positions.safetensors  what a file of mined points holds
   pasm-aug align PHOTOS FACES                                 photographs into aligned faces
   pasm-aug evaluate --checkpoint runs/folder/round-1 --data ckplus --root DIR   score one network on other data
+  pasm-aug import-model my.pt --model resnet18 --classes a,b,c --out mine   your own network, as a folder
   pasm-aug predict PHOTO --checkpoint runs/folder/round-1     what it sees in a photograph
+  pasm-aug export runs/folder/round-1                         the network as model.onnx, its preprocessing inside
 """
 
 
@@ -75,11 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
         ("mine", "search the most informative point of every image, into a cache file", add_mine),
         ("evaluate", "score a trained network on a split, of any data set that shares classes with it", add_evaluate),
         ("predict", "find, align and classify the faces in photographs", add_predict),
+        ("import-model", "make a folder of your own network's weights, for every command to take", add_import_model),
         ("align", "photographs into aligned faces, folder by folder", add_align),
         ("check", "look at a data set before training: counts, unreadable files, duplicates, contact sheet", add_check),
         ("audit", "rank the labels of a data set by how probably they are wrong: table, contact sheet", add_audit),
         ("preview", "see what the erasing does to your own images: a contact sheet", add_preview),
         ("inspect", "see what a file of mined points holds: data, teacher, search, what was found", add_inspect),
+        ("export", "write a trained network as one file for other programs (ONNX, torch.export)", add_export),
         ("report", "write a run's table and report.html again", add_report),
     ):
         add(commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter, allow_abbrev=False))
@@ -130,7 +136,16 @@ def _run(words: Sequence[str]) -> int:
     if getattr(args, "device", None) == "auto":
         args.device = None
     args.started = time.perf_counter()
-    module = "dry_run" if getattr(args, "dry_run", False) else args.command
+    try:
+        from pasm_aug.cli.at_once import told_at_once  # loads numpy: not for --help
+
+        if told_at_once(args):
+            return 0
+    except (UserError, OSError) as error:
+        return _mistake(error)
+    except Exception as error:
+        return _defect(error, words, args.out)
+    module = "dry_run" if getattr(args, "dry_run", False) else args.command.replace("-", "_")
     work = getattr(importlib.import_module(f"pasm_aug.cli.{module}"), module)  # loads torch: not for --help
     from pasm_aug.core.processes import process_state
     from pasm_aug.training.guards import TOLD

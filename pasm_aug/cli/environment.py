@@ -101,7 +101,7 @@ def output_anywhere() -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop("MPLBACKEND")
+        os.environ.pop("MPLBACKEND", None)  # a signal may come while others have emptied the environment
         if backend is not None:
             os.environ["MPLBACKEND"] = backend
         sys.stdout, sys.stderr = before

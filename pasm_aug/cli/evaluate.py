@@ -7,13 +7,14 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from pasm_aug.cli.options.groups import add_data, add_machine, add_subset
+from pasm_aug.cli.options.network import add_network
 from pasm_aug.core.parsers import path
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from pasm_aug.training.evaluation import Metrics
+    from pasm_aug.training.metrics import Metrics
     from pasm_aug.training.occlusion_metrics import OcclusionMetrics
 
 FILLS = ("black", "grey", "white", "mean", "random")  # the evaluation's, which would load torch
@@ -23,7 +24,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """The options of ``pasm-aug evaluate``."""
     add_data(parser, split="test")
     group = parser.add_argument_group("evaluation")
-    group.add_argument("--checkpoint", metavar="DIR", type=path, required=True, help="folder of the trained network")
+    add_network(group, "--checkpoint", required=True)
     add_subset(group)
     group.add_argument(
         "--no-overlap",
@@ -66,7 +67,8 @@ def evaluate(args: argparse.Namespace) -> None:
     import numpy as np
     from torch.utils.data import Subset
 
-    from pasm_aug.cli.opening import open_any_model, open_split, say, trained_size  # these load torch: not for --help
+    from pasm_aug.cli.networks import open_any_model, trained_size  # these load torch: not for --help
+    from pasm_aug.cli.opening import open_split, say
     from pasm_aug.core.files import write_atomic, write_csv, write_json
     from pasm_aug.core.processes import process_state
     from pasm_aug.data.mapped_labels import MappedLabels
@@ -74,8 +76,8 @@ def evaluate(args: argparse.Namespace) -> None:
     from pasm_aug.report.occlusion_figures import class_occlusion_figure, occlusion_figure
     from pasm_aug.training import evaluation
 
-    args.image_size = args.image_size or trained_size(args.checkpoint)
-    model, info = open_any_model(args.checkpoint)
+    args.image_size = trained_size(args, "checkpoint")
+    model, info = open_any_model(args, "checkpoint")
     known = MappedLabels(open_split(args, args.split), info["classes"], channels=info.get("channels"))
     score = functools.partial(evaluation.evaluate, model, device=args.device, workers=args.workers)
     scores = score(known)

@@ -12,22 +12,15 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Subset
-from tqdm import tqdm
 
 from pasm_aug.asm.noise_counts import read_noise_counts
 from pasm_aug.asm.out_of_sample import judge_by_folds
+from pasm_aug.cli.networks import open_any_model, trained_size
 from pasm_aug.cli.noise import noise_line, with_noise, write_noise
-from pasm_aug.cli.opening import (
-    about,
-    data_options,
-    default_image_size,
-    held,
-    model_factory,
-    open_any_model,
-    say,
-    trained_size,
-)
+from pasm_aug.cli.opening import about, data_options, held, model_factory, say
 from pasm_aug.cli.options.fields import keywords_of
+from pasm_aug.cli.options.groups import default_image_size
+from pasm_aug.cli.options.network import check_classes
 from pasm_aug.cli.options.noise import settle_noise
 from pasm_aug.cli.recorded import config_of
 from pasm_aug.core.errors import UserError
@@ -35,6 +28,7 @@ from pasm_aug.core.files import read_json, write_atomic, write_csv, write_json
 from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.core.recorded_options import refuse
 from pasm_aug.data.joined import JoinedSplits, open_splits
 from pasm_aug.data.mapped_labels import MappedLabels
@@ -87,13 +81,14 @@ def check_audit(args: argparse.Namespace) -> None:
         ValueError: options that cannot be.
     """
     settle_noise(args)
+    check_classes(args, "network")
     if args.noise is not None and args.split != "train":
         raise UserError(f"--noise makes training labels wrong: --split must be train with it, got {args.split}")
     if args.top > MOST:
         raise UserError(f"--top must be at most {MOST:,} images, got {args.top:,}")
     if args.network is None and args.warmup > args.epochs:
         raise UserError(f"--warmup must be at most the {args.epochs} epochs of a training, got {args.warmup:g}")
-    args.image_size = args.image_size or (trained_size(args.network) if args.network else default_image_size(args))
+    args.image_size = trained_size(args, "network") if args.network else default_image_size(args)
     args.out = args.out or Path("runs") / f"audit-{args.data}"
 
 
@@ -143,7 +138,7 @@ def judged(args: argparse.Namespace, images: JoinedSplits, dataset: Any, counts:
         )
         probabilities, together = found.out_of_sample, found.together
     else:
-        model, info = open_any_model(args.network)
+        model, info = open_any_model(args, "network")
         known = MappedLabels(dataset, info["classes"], channels=info.get("channels"))
         seen = info.get("data", {}).get("digest") in map(dataset_digest, (dataset, *images.parts.values()))
         say(
@@ -178,7 +173,7 @@ def in_sample(model: nn.Module, dataset: Any, args: argparse.Namespace) -> np.nd
     logits = [
         logits_of(model, Subset(dataset, range(at, min(at + AT_ONCE, len(dataset)))), device=args.device,
                   workers=args.workers)
-        for at in tqdm(starts, desc="judging", unit_scale=AT_ONCE, unit=" images", disable=quiet, leave=False)
+        for at in progress_bar(starts, name="judging", unit=f" × {AT_ONCE:,} images", shown=not quiet)
     ]  # fmt: skip
     return torch.cat(logits).double().softmax(1).float().numpy()
 

@@ -1,4 +1,4 @@
-"""What a finished run ends with: its table, verdict and budget in words, and the page."""
+"""What a finished run ends with: the page, and the outcome in words."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pasm_aug.report.outcome import stage_seconds, text_table
+from pasm_aug.cli.outcome import tell_run
+from pasm_aug.report.outcome import stage_seconds
 from pasm_aug.report.run_folder import Run
 from pasm_aug.report.run_report import write_report
 from pasm_aug.report.settings_section import Changed
-from pasm_aug.report.verdict import labels_trusted, verdict
 from pasm_aug.rounds.results import RoundResult
 
 
@@ -31,13 +31,5 @@ def finish(
     started = time.perf_counter()
     size = config["mask_size"]
     page = write_report(out, arms, train_split, config=config, seconds=stage, size=size, changed=changed)
-    stage["report"] = time.perf_counter() - started
-    print(f"\n{text_table(arms)}\n\n{verdict(arms, trusted=labels_trusted(config))}\n")
-    if stopped := Run(out, arms).stopped:
-        print(f"Why it stopped: {stopped}\n")
-    for name, seconds in stage.items():
-        print(f"  {seconds:7.1f} s  {name}")
-    print(f"\nreport: {page}")
-    if config["data"] == "synthetic":
-        print("next, the same on your own images in class folders: pasm-aug run --data folder --root DIR")
+    tell_run(Run(out, arms, config), page, stage | {"report": time.perf_counter() - started})
     return page

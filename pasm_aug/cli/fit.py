@@ -11,21 +11,15 @@ from typing import Any
 from torch import nn
 
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cli.networks import open_model
 from pasm_aug.cli.noise import check_noise, noise_line, write_noise
-from pasm_aug.cli.opening import (
-    about,
-    default_image_size,
-    model_factory,
-    open_model,
-    open_split,
-    plain,
-    say,
-)
+from pasm_aug.cli.opening import about, model_factory, open_split, say
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
-from pasm_aug.cli.options.noise import settle_noise
-from pasm_aug.cli.options.training import check_training, method_of, settle_method, settle_square
-from pasm_aug.cli.recorded import check_config, config_of
+from pasm_aug.cli.options.settle import settle_train
+from pasm_aug.cli.options.training import method_of
+from pasm_aug.cli.outcome import scores_line
+from pasm_aug.cli.recorded import check_config, config_of, plain
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_json
 from pasm_aug.core.options import replaced
@@ -45,6 +39,7 @@ from pasm_aug.training.guards import DivergedError
 from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.options import LossOptions, TrainingOptions
 from pasm_aug.training.result import TrainResult
+from pasm_aug.training.tracking import open_tracker
 from pasm_aug.transforms.paired_view import PairedView
 
 
@@ -54,21 +49,21 @@ def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentPa
     Args:
         add: adds the command's options to a parser; ``train.yaml`` shows them in its groups.
     """
-    check_train(args)
+    settle_train(args)
     config = config_of(args)
     check_config(args.out, config)
     train_split, val = open_split(args, "train"), open_split(args, "val")
     check_noise(args.out, train_split)
     info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
-    teacher = open_model(args.teacher, train_split.classes, "--teacher") if args.teacher else None
+    teacher = open_model(args, "teacher", train_split.classes) if args.teacher else None
     if done := read_round(args.out, model_factory(args, len(train_split.classes))()):
-        say(f"{args.out} holds this network already: {_scores(done[0])}")
+        say(f"{args.out} holds this network already: {scores_line(done[0])}")
         return
     first = process_state().is_main_process
     args.out.mkdir(parents=True, exist_ok=True)
     if first:
-        write_options(args.out / "train.yaml", args, add)
         write_noise(args.out, train_split)
+        write_options(args.out / "train.yaml", args, add)  # when it was written, its inputs had been looked at
         write_json(args.out / "config.json", config)
     if line := noise_line(args, train_split):
         say(line)
@@ -85,28 +80,7 @@ def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentPa
         result.hit_rate = hit_rate(PositionCache.open(args.positions), train_split)
     write_round(result, trained, info)
     kept = f" (weights of epoch {trained.epoch})" if trained.epoch < len(trained.history) else ""
-    say(f"{_scores(result)}{kept}  → {args.out}")
-
-
-def _scores(result: RoundResult) -> str:
-    return f"train {result.train.accuracy:.1%}  val {result.val.accuracy:.1%}"
-
-
-def check_train(args: argparse.Namespace) -> None:
-    """Fill in the size of the images.
-
-    Raises:
-        ValueError: options of ``train`` that need another one beside them.
-    """
-    check_training(args)
-    settle_noise(args)
-    settle_method(args)
-    args.image_size = default_image_size(args)
-    settle_square(args)
-    if args.augment in MINED and args.positions is None:
-        raise UserError(f"--augment {args.augment} needs --positions FILE, which `pasm-aug mine` writes")
-    if args.augment.startswith("cam-") and args.teacher is None:
-        raise UserError(f"--augment {args.augment} needs --teacher DIR, whose class activation maps it follows")
+    say(f"{scores_line(result)}{kept}  → {args.out}")
 
 
 def fit(args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module | None, out: Path) -> TrainResult:
@@ -139,6 +113,6 @@ def fit(args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module
         workers=args.workers,
         checkpoint=out / "training.safetensors",
         metrics=out / "metrics.csv",
-        tensorboard=out / "tensorboard" if args.tensorboard else None,
+        tracker=open_tracker(args.tracker, out) if args.tracker else None,
         progress=not args.quiet,
     )

@@ -11,20 +11,23 @@ from typing import Any
 from torch import nn
 
 from pasm_aug.cache.position_cache import PositionCache
-from pasm_aug.cli.changed import changed_options, settle
+from pasm_aug.cli.changed import changed_options
 from pasm_aug.cli.finish import finish
+from pasm_aug.cli.networks import open_model
 from pasm_aug.cli.noise import check_noise, noise_line, write_noise
-from pasm_aug.cli.opening import about, model_factory, open_model, open_split, say
+from pasm_aug.cli.opening import about, model_factory, new_model, open_split, say
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
 from pasm_aug.cli.options.groups import SEARCH_BUDGET
-from pasm_aug.cli.options.noise import settle_noise
-from pasm_aug.cli.options.training import check_training, method_of
-from pasm_aug.cli.recorded import check_config, config_of
+from pasm_aug.cli.options.settle import settle_run
+from pasm_aug.cli.options.training import method_of
+from pasm_aug.cli.recorded import check_config, config_of, plain
 from pasm_aug.core.checksums import resealed
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_json
 from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
+from pasm_aug.core.weights import misfit
 from pasm_aug.report.regions import region_sentence, region_shares
 from pasm_aug.rounds import options as rounds_options
 from pasm_aug.rounds.algorithm import iter_rounds
@@ -57,8 +60,8 @@ def run_job(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], N
     if process_state().is_main_process:
         args.out.mkdir(parents=True, exist_ok=True)
         with resealed(args.out):
-            write_options(args.out / "run.yaml", args, add)
             write_noise(args.out, train_split)
+            write_options(args.out / "run.yaml", args, add)  # when it was written, its inputs had been looked at
             if not existing:
                 write_json(args.out / "config.json", config)
     if existing:
@@ -88,11 +91,7 @@ def check_run(args: argparse.Namespace) -> list[str]:
     Raises:
         ValueError: an arm, or an option of the erasing, that cannot be.
     """
-    check_training(args)
-    settle_noise(args)
-    settle(args)
-    args.out = args.out or Path("runs") / args.data
-    names = [args.augment, *(arm for arm in args.baselines.split(",") if arm and arm != args.augment)]
+    names = settle_run(args)
     for arm in names:
         make_erase(arm, None, **keywords_of(args, Erasing), matched_to=matched_to(names))
     return names
@@ -120,9 +119,9 @@ def round_options(args: argparse.Namespace, dataset: Any) -> RoundOptions:
     given = (
         keywords_of(args, rounds_options.RoundOptions)
         | {
-            "info": about(args, dataset),
-            "teacher": open_model(args.teacher, dataset.classes, "--teacher") if args.teacher else None,
-            "miner": open_model(args.miner, dataset.classes, "--miner") if args.miner else None,
+            "info": about(args, dataset) | ({"parent": plain(args.teacher)} if args.teacher else {}),
+            "teacher": open_first_teacher(args, dataset.classes) if args.teacher else None,
+            "miner": open_model(args, "miner", dataset.classes) if args.miner else None,
             "teacher_training": {"epochs": args.teacher_epochs, "lr": args.teacher_lr},
             "geometry": default_geometry(),
             "search": search,
@@ -131,6 +130,24 @@ def round_options(args: argparse.Namespace, dataset: Any) -> RoundOptions:
         | method_of(args)
     )
     return replaced(rounds_options.RoundOptions(), **given)
+
+
+def open_first_teacher(args: argparse.Namespace, classes: Sequence[str]) -> nn.Module:
+    """The teacher that the rounds start from.
+
+    Raises:
+        ValueError: as :func:`~pasm_aug.cli.networks.open_model`; another architecture than ``--model``, which is what
+            the rounds go on with.
+    """
+    teacher = open_model(args, "teacher", classes)
+    ours = new_model(args, len(classes))
+    if misfit(ours.state_dict(), teacher.state_dict()):
+        architecture = teacher.info["architecture"]  # type: ignore[index]
+        raise UserError(
+            f"--teacher {args.teacher} is another network ({architecture}) than --model {args.model}, which the rounds "
+            f"train: add --model {architecture}"
+        )
+    return teacher
 
 
 def run_arms(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import SEARCH_BUDGET, add_data, add_machine, add_search
+from pasm_aug.cli.options.network import add_network
 from pasm_aug.core.parsers import path
 from pasm_aug.rounds.arms import square_of
 from pasm_aug.rounds.erasing import Erasing
@@ -19,7 +20,7 @@ def add_mine(parser: argparse.ArgumentParser) -> None:
     """The options of ``pasm-aug mine``."""
     add_data(parser, split="train")
     group = parser.add_argument_group("mining")
-    group.add_argument("--teacher", metavar="DIR", type=path, required=True, help="folder of the trained network")
+    add_network(group, "--teacher", required=True)
     group.add_argument(
         "--out", metavar="FILE", type=path, required=True, help="cache to write; an interrupted one goes on"
     )
@@ -37,12 +38,13 @@ def add_mine(parser: argparse.ArgumentParser) -> None:
 
 def mine(args: argparse.Namespace) -> None:
     """Search a split into a cache file."""
-    from pasm_aug.cli.opening import open_model, open_split, say, trained_size  # these load torch: not for --help
+    from pasm_aug.cli.networks import open_model, trained_size  # these load torch: not for --help
+    from pasm_aug.cli.opening import open_split, say
     from pasm_aug.search.mine import mine_positions
 
-    args.image_size = args.image_size or trained_size(args.teacher)
+    args.image_size = trained_size(args, "teacher")
     dataset = open_split(args, args.split)
-    teacher = open_model(args.teacher, dataset.classes, "--teacher")
+    teacher = open_model(args, "teacher", dataset.classes)
     closing: list[str] = []
     cache = mine_positions(
         teacher,

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pasm_aug.cli.options.noise import noise_keywords
+from pasm_aug.cli.options.noise import LIST, flipped_line, noise_keywords
 from pasm_aug.core.errors import UserError
 from pasm_aug.data.base import Split
 from pasm_aug.data.noisy_labels import NoisyLabels
-
-LIST = "noise.csv"
 
 
 def with_noise(args: argparse.Namespace, split: Split, dataset: Any) -> Any:
@@ -58,6 +56,4 @@ def noise_line(args: argparse.Namespace, dataset: Any) -> str:
     """How many labels were flipped, for people; empty where the labels are true."""
     if not isinstance(dataset, NoisyLabels):
         return ""
-    count, share = int(dataset.flipped.sum()), float(dataset.flipped.mean())
-    what = f"{count:,} of {len(dataset):,} training labels flipped ({share:.1%})"
-    return f"--noise {args.noise}: {what} → {args.out / LIST}"
+    return flipped_line(args.noise, int(dataset.flipped.sum()), len(dataset), args.out / LIST)

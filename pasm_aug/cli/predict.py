@@ -5,34 +5,44 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pasm_aug.cli.options.network import add_network
 from pasm_aug.core.errors import UserError
-from pasm_aug.core.parsers import path
+from pasm_aug.core.parsers import at_least, path
 
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
     """The options of ``pasm-aug predict``."""
     parser.add_argument("images", metavar="IMAGE|DIR", type=path, help="an image, or a folder of them")
-    parser.add_argument("--checkpoint", metavar="DIR", type=path, required=True, help="folder of the trained network")
-    parser.add_argument("--out", metavar="DIR", type=path, help="write predictions.csv and marked images there")
-    parser.add_argument(
+    group = parser.add_argument_group("network")
+    add_network(group, "--checkpoint", required=True)
+    group.add_argument(
+        "--image-size",
+        metavar="S",
+        type=at_least(8, int),
+        help="side of the images that it sees (default: as it was trained; of a FILE 48 for the small network, else "
+        "224)",
+    )
+    group = parser.add_argument_group("photographs")
+    group.add_argument("--out", metavar="DIR", type=path, help="write predictions.csv and marked images there")
+    group.add_argument(
         "--no-align", action="store_true", help="the images are faces already, as the network was trained on"
     )
-    parser.add_argument("--select", choices=("largest", "center", "all"), default="all", help="which faces of an image")
-    parser.add_argument(
+    group.add_argument("--select", choices=("largest", "center", "all"), default="all", help="which faces of an image")
+    group.add_argument(
         "--no-face", choices=("keep", "skip"), default="keep", help="classify an image without a face whole, or not"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+    group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def predict(args: argparse.Namespace) -> None:
     """Find, align and classify the faces of photographs; print, and with --out write a table and marked images."""
-    from tqdm import tqdm
-
     from pasm_aug.cli.environment import is_read
-    from pasm_aug.cli.opening import open_any_model, say  # these load torch: not for --help
+    from pasm_aug.cli.networks import open_any_model, trained_size  # these load torch: not for --help
+    from pasm_aug.cli.opening import say
     from pasm_aug.core.files import beside, save_image, write_atomic
     from pasm_aug.core.processes import process_state
+    from pasm_aug.core.progress import progress_bar
     from pasm_aug.data.align.aligner import FaceAligner
     from pasm_aug.data.files import ImageError, find_images
     from pasm_aug.training.prediction import Prediction, annotated, images_of, likeliest, table
@@ -41,14 +51,14 @@ def predict(args: argparse.Namespace) -> None:
     files = images_of(args.images)
     if args.out and args.images.is_dir() and args.out.resolve().is_relative_to(args.images.resolve()):
         raise UserError(f"--out must lie outside of {args.images}, whose images are read, got {args.out}")
-    model, info = open_any_model(args.checkpoint)
-    size, classes = int(info["image_size"]), list(info["classes"])
+    model, info = open_any_model(args, "checkpoint")
+    size, classes = trained_size(args, "checkpoint"), list(info["classes"])
     device = process_state(args.device).device
     aligner = None if args.no_align else FaceAligner(max(size, 112), select=args.select, device=args.device)
     root = args.images if args.images.is_dir() else args.images.parent
     results: list[Prediction] = []
     corrupt = 0
-    bar = tqdm(files, desc="predicting", unit=" images", disable=args.quiet or len(files) < 10, leave=False)
+    bar = progress_bar(files, name="predicting", shown=not args.quiet and len(files) >= 10)
     for one in predict_images(
         model,
         bar,

@@ -8,6 +8,7 @@ from typing import Any
 
 from pasm_aug.cli.options.fields import add_fields, keywords_of
 from pasm_aug.cli.options.groups import add_seed_and_device, add_source, add_split
+from pasm_aug.cli.options.network import add_network
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import at_least, path
 from pasm_aug.rounds.arms import square_of
@@ -26,7 +27,7 @@ def add_preview(parser: argparse.ArgumentParser) -> None:
         type=path,
         help="cache of `pasm-aug mine`; without one --augment point erases squares of the same size at random places",
     )
-    group.add_argument("--network", metavar="DIR", type=path, help="folder of the network that --augment online hurts")
+    add_network(group, "--network", help="folder of the network that --augment online hurts")
     group.add_argument("--count", metavar="N", type=at_least(1, int), default=12, help=f"images, at most {MOST}")
     group.add_argument("--draws", metavar="K", type=at_least(1, int), default=3, help="of the erasing, for each image")
     group.add_argument("--out", metavar="FILE", type=path, default=Path("preview.png"), help="PNG to write")
@@ -79,7 +80,8 @@ def check_preview(args: argparse.Namespace) -> None:
     """
     if args.augment == "online" and args.network is None:
         raise UserError("--augment online needs --network DIR, the trained network that it hurts")
-    for option, arms in (("network", ("online",)), ("positions", ("point", "random-matched"))):
+    online = dict.fromkeys(("network", "model", "classes"), ("online",))
+    for option, arms in (online | {"positions": ("point", "random-matched")}).items():
         if getattr(args, option) is not None and args.augment not in arms:
             raise UserError(f"--{option} goes with --augment {' or '.join(arms)}, got --augment {args.augment}")
     if args.count > MOST:
@@ -115,14 +117,14 @@ def online_sheet(args: argparse.Namespace) -> tuple[Any, str]:
     """The sheet of an adversary that asks a network, and a word on it."""
     import torch
 
-    from pasm_aug.cli.opening import open_any_model, trained_size
+    from pasm_aug.cli.networks import open_any_model, trained_size
     from pasm_aug.core.image_content import same_channels, to_uint8_tensor
     from pasm_aug.core.processes import process_state
     from pasm_aug.data.mapped_labels import MappedLabels
     from pasm_aug.search.online import OnlineAdversarialErase
 
-    args.image_size = args.image_size or trained_size(args.network)
-    model, info = open_any_model(args.network)
+    args.image_size = trained_size(args, "network")
+    model, info = open_any_model(args, "network")
     known = MappedLabels(opened(args).limited(args.count), info["classes"], channels=info.get("channels"))
     items = [known[index] for index in range(len(known))]
     device = process_state(args.device).device

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pasm_aug.cli.opening import plain
 from pasm_aug.cli.options.fields import changes_nothing
 from pasm_aug.core.files import read_json
 from pasm_aug.core.recorded_options import refuse
@@ -15,6 +14,12 @@ from pasm_aug.rounds import options
 
 # Of the command line alone, and without influence on results: a run goes on with others of these.
 HERE_ONLY = {"out", "seeds", "decoded", "command", "quiet", "preset", "started", "options", "dry_run", "deterministic"}
+HERE_ONLY |= {"tensorboard"}  # another name of --tracker
+
+
+def plain(value: Any) -> Any:
+    """An option as JSON can hold it; a path from the root on, which means the same in every working folder."""
+    return str(value.resolve()) if isinstance(value, Path) else value
 
 
 def config_of(args: argparse.Namespace) -> dict[str, Any]:

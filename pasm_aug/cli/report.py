@@ -27,8 +27,8 @@ def report(args: argparse.Namespace) -> None:
     """Write the report of one finished run again, or a page that compares several."""
     from pasm_aug.cli.changed import changed_options  # these load torch: not for --help
     from pasm_aug.cli.finish import finish
-    from pasm_aug.cli.noise import LIST
     from pasm_aug.cli.opening import open_split, say
+    from pasm_aug.cli.options.noise import LIST
     from pasm_aug.cli.run import add_run
     from pasm_aug.cli.seeds import seeds_in, summarise
     from pasm_aug.core.checksums import resealed

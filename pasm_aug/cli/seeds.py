@@ -6,21 +6,12 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pasm_aug.cli.changed import changed_options
-from pasm_aug.cli.job import run_job
-from pasm_aug.cli.opening import say
 from pasm_aug.core.errors import UserError
-from pasm_aug.core.processes import process_state
 from pasm_aug.report.run_folder import read_run
-from pasm_aug.report.seeds import text_summary
-from pasm_aug.report.seeds_page import write_seeds
 
 
-def run_seeds(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], None]) -> None:
-    """Run each seed in a folder of its own, ``seed-S`` in ``--out``, and summarise them; done ones are not done again.
-
-    Args:
-        add: adds the command's options to a parser.
+def single_runs(args: argparse.Namespace) -> dict[int, argparse.Namespace]:
+    """Seed → the options of its run, in a folder of its own, ``seed-S`` in ``--out``.
 
     Raises:
         ValueError: ``--out`` holds a run of a single seed.
@@ -28,15 +19,38 @@ def run_seeds(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser],
     out: Path = args.out or Path("runs") / args.data
     if (out / "config.json").exists():
         raise UserError(f"--out {out} holds a run of one seed: choose another folder for --seeds")
-    for number, seed in enumerate(args.seeds, 1):
+    return {
+        seed: argparse.Namespace(**vars(args) | {"seed": seed, "seeds": None, "out": out / f"seed-{seed}"})
+        for seed in args.seeds
+    }
+
+
+def run_seeds(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Run each seed, and summarise them; done ones are not done again.
+
+    Args:
+        add: adds the command's options to a parser.
+
+    Raises:
+        ValueError: ``--out`` holds a run of a single seed.
+    """
+    from pasm_aug.cli.job import run_job  # these load torch: not to tell finished runs again
+    from pasm_aug.cli.opening import say
+    from pasm_aug.core.processes import process_state
+
+    for number, (seed, single) in enumerate(single_runs(args).items(), 1):
         say(f"seed {seed} ({number} of {len(args.seeds)})")
-        run_job(argparse.Namespace(**vars(args) | {"seed": seed, "seeds": None, "out": out / f"seed-{seed}"}), add)
+        run_job(single, add)
     if process_state().is_main_process:
-        summarise(out, args.seeds, add)
+        summarise(args.out or Path("runs") / args.data, args.seeds, add)
 
 
 def summarise(out: Path, seeds: Sequence[int], add: Callable[[argparse.ArgumentParser], None]) -> None:
     """Tables and the page of finished runs in ``out/seed-S``; ``add`` as in :func:`run_seeds`."""
+    from pasm_aug.cli.changed import changed_options
+    from pasm_aug.report.seeds import text_summary
+    from pasm_aug.report.seeds_page import write_seeds  # loads matplotlib
+
     runs = {seed: read_run(out / f"seed-{seed}") for seed in seeds}
     page = write_seeds(out, runs, changed=changed_options(runs[seeds[0]].config, add))
     print(f"\n{text_summary(list(runs.values()))}\n\nreport: {page}")

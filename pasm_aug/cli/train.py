@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pasm_aug.cli.options.groups import add_data, add_model
+from pasm_aug.cli.options.network import OWN
 from pasm_aug.cli.options.noise import add_noise
 from pasm_aug.cli.options.training import add_erasing, add_method, add_start, add_training
 from pasm_aug.core.parsers import at_least, path
@@ -19,7 +20,10 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     group = parser.add_argument_group("distilling")
     group.add_argument(
-        "--teacher", metavar="DIR", type=path, help="its logits on the clean image enter the loss (Eq. 4)"
+        "--teacher",
+        metavar="DIR|FILE",
+        type=path,
+        help=f"folder of a trained network whose logits on the clean image enter the loss (Eq. 4), {OWN}",
     )
     group.add_argument(
         "--positions",

@@ -17,6 +17,7 @@ import xxhash
 from torch import Tensor
 
 from pasm_aug.core.errors import UserError
+from pasm_aug.core.items import unpacked
 
 AnyImage = PIL.Image.Image | Tensor | np.ndarray
 
@@ -176,12 +177,12 @@ def dataset_digest(dataset: Any) -> int:
     """63-bit name of a data set: its length, and the content keys and labels of 16 evenly spaced items.
 
     Args:
-        dataset: map-style, items (image, label, …) without random transforms.
+        dataset: map-style, items (image, label, …) or dicts that hold both, without random transforms.
     """
     length = len(dataset)
     numbers = [length]
     for index in sorted({length * i // _PROBES for i in range(_PROBES)} if length else ()):
-        image, label = dataset[index][:2]
+        image, label = unpacked(dataset[index])[:2]
         numbers += [content_key(image), int(label)]
     return xxhash.xxh3_64_intdigest(np.array(numbers, dtype="<i8").tobytes()) & (2**63 - 1)
 

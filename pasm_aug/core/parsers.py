@@ -28,6 +28,24 @@ def seeds(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def names(text: str) -> list[str]:
+    """``a,b,c``, or a text file with one name a line."""
+    file = path(text)
+    found = file.read_text(encoding="utf-8-sig").splitlines() if file.is_file() else text.split(",")
+    found = [name.strip() for name in found if name.strip()]
+    if len(found) < 2 or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"wanted different names such as a,b,c, or a file of them, got {text!r}")
+    return found
+
+
+def numbers(text: str) -> list[float]:
+    """``0.5,0.5,0.5``, finite."""
+    found = [_number(part) for part in text.split(",")]
+    if not all(math.isfinite(value) for value in found):
+        raise argparse.ArgumentTypeError(f"wanted numbers such as 0.485,0.456,0.406, got {text!r}")
+    return found
+
+
 def share(text: str) -> float | int:
     """``31`` → pixels, ``0.14`` or ``31/224`` → share of the shorter side."""
     try:

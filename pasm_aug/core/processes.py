@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.tracking import GeneralTracker
 from accelerate.utils import broadcast_object_list
 
 from pasm_aug.core.errors import UserError
@@ -47,16 +48,23 @@ def exists_for_all(path: Path) -> bool:
     return bool(exists)
 
 
-def make_accelerator(device: str | None = None, precision: str = "no") -> Accelerator:
+def make_accelerator(
+    device: str | None = None, precision: str = "no", tracker: GeneralTracker | None = None
+) -> Accelerator:
     """Device, precision and processes for training; ``device`` ``None`` is a GPU if there is one.
 
     Raises:
         ValueError: another device, or a GPU where there is none.
+        TypeError: a tracker that is none of accelerate's.
     """
+    if not isinstance(tracker, GeneralTracker | None):
+        raise TypeError(
+            f"tracker must be one of accelerate's, such as open_tracker('wandb', folder), got {type(tracker).__name__}"
+        )
     process_state(device)
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
         AcceleratorState._reset_state()  # else accelerate refuses another precision in the same process
-    return Accelerator(cpu=_on_cpu(device), mixed_precision=precision)
+    return Accelerator(cpu=_on_cpu(device), mixed_precision=precision, log_with=tracker)
 
 
 def _on_cpu(device: str | None) -> bool:

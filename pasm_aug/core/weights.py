@@ -1,25 +1,21 @@
-"""Files of weights: read one, and fill a network with what it holds."""
+"""Fill a network with the weights in a file: its own, somebody else's, or what fits of them."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from pasm_aug.core.errors import UserError
-from pasm_aug.core.files import read_json
-from pasm_aug.core.networks import from_tensors
+from pasm_aug.core.weight_files import find_weights, read_weights, weights_file
 
 PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.", "network.", "net.", "encoder.", "student.", "teacher.")
-CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "ema")  # of the weights, in a torch file of more
 LEAST_FIT = 0.5  # share of a network's parameters that --weights must fill
+NAMED = 3  # tensors that an error names of each kind
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -28,16 +24,87 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Raises:
         ValueError: it cannot be read, or is of another network.
     """
-    state, own = read_weights(path), model.state_dict()
-    differing = sorted(
-        (own.keys() ^ state.keys()) | {k for k in own.keys() & state.keys() if not _fits(own[k], state[k])}
-    )
-    if differing:
-        raise UserError(
-            f"{_weights_file(path)} does not fit the {type(model).__name__}: {len(differing)} tensors differ in name "
-            f"or shape (first: {differing[:3]})"
-        )
+    state = read_weights(path)
+    if wrong := misfit(model.state_dict(), state):
+        raise UserError(f"{weights_file(path)} does not fit the {type(model).__name__}: {wrong}")
     model.load_state_dict(state)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Somebody's weights in a network; ``str()`` says what was made of the file.
+
+    Attributes:
+        tensors: that were taken. keys: that led to them in the file. prefix: that their names had there.
+        left_out: names of tensors that stand beside the network's.
+    """
+
+    tensors: int
+    keys: tuple[str, ...]
+    prefix: str
+    left_out: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = f"all {self.tensors} tensors"
+        text += f" of {'.'.join(map(repr, self.keys))}" if self.keys else ""
+        text += f", their prefix {self.prefix!r} taken away" if self.prefix else ""
+        return f"{text}; left out: {_first(self.left_out)}" if self.left_out else text
+
+
+def take_weights(model: nn.Module, path: Path, key: str | None = None) -> Taken:
+    """Fill all of ``model`` from somebody's file: in whatever key, and with whatever prefix before all names.
+
+    Args:
+        key: as in :func:`~pasm_aug.core.weight_files.find_weights`.
+
+    Raises:
+        ValueError: it cannot be read, or holds not exactly the tensors of this network; names the first few.
+    """
+    (state, keys), own = find_weights(path, key), model.state_dict()
+    prefix = _prefix(own, state)
+    inner = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    counters = {name: own[name] for name in own.keys() - inner.keys() if name.endswith("num_batches_tracked")}
+    if wrong := misfit(own, inner | counters):  # older files have no such counters, and nothing depends on them
+        raise UserError(f"{weights_file(path)} does not fit the {type(model).__name__}: {wrong}")
+    model.load_state_dict(inner | counters)
+    outside = tuple(name for name in state if not name.startswith(prefix))
+    return Taken(len(inner), tuple(keys), prefix, outside)
+
+
+def _prefix(own: Mapping[str, Any], state: Iterable[str]) -> str:
+    """What stands before the network's names in most of the names of a file: ``module.``, ``model.``, …"""
+    found = Counter(
+        name[:start]
+        for name in state
+        for start in (0, *(at + 1 for at, sign in enumerate(name) if sign == "."))
+        if name[start:] in own
+    )
+    ((prefix, count),) = found.most_common(1) or [("", 0)]
+    return prefix if 2 * count >= len(own) else ""  # of another network: named as they stand in the file
+
+
+def misfit(own: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    """Which tensors are missing, unexpected or of another shape; empty if there are none."""
+    shapes = [
+        f"{name}: {_shape(state[name])} in the file, {_shape(value)} in the network"
+        for name, value in own.items()
+        if name in state and not _fits(value, state[name])
+    ]
+    kinds = {
+        "missing": [name for name in own if name not in state],
+        "unexpected": [name for name in state if name not in own],
+        "of another shape": shapes,
+    }
+    return "; ".join(f"{len(names)} {kind} ({_first(names)})" for kind, names in kinds.items() if names)
+
+
+def _first(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+
+
+def _shape(value: Any) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 @dataclass(frozen=True)
@@ -56,8 +123,7 @@ class Fit:
 
     def __str__(self) -> str:
         text = f"{self.tensors} of {self.of} tensors fit, {self.share:.1%} of the parameters"
-        first = ", ".join(self.missing[:3]) + (", …" if len(self.missing) > 3 else "")
-        return f"{text}; initial values remain in {first}" if self.missing else text
+        return f"{text}; initial values remain in {_first(self.missing)}" if self.missing else text
 
 
 def start_from(model: nn.Module, path: Path) -> Fit:
@@ -79,7 +145,7 @@ def start_from(model: nn.Module, path: Path) -> Fit:
     fit = Fit(len(taken), len(own), share, tuple(name for name in own if name not in taken))
     if share < LEAST_FIT:
         raise UserError(
-            f"{_weights_file(path)} does not fit the {type(model).__name__}: {fit.tensors} of its {fit.of} tensors, "
+            f"{weights_file(path)} does not fit the {type(model).__name__}: {fit.tensors} of its {fit.of} tensors, "
             f"{share:.1%} of its parameters, have the same name and shape there, at least {LEAST_FIT:.0%} must "
             f"(the file holds {', '.join(list(state)[:3])}, …; the network {', '.join(list(own)[:3])}, …)"
         )
@@ -101,39 +167,3 @@ def _fits(own: Any, value: Any) -> bool:
     if isinstance(own, Tensor) and isinstance(value, Tensor):
         return own.shape == value.shape
     return not isinstance(own, Tensor) and not isinstance(value, Tensor)
-
-
-def read_weights(path: Path) -> dict[str, Any]:
-    """The state that :func:`load_weights` reads.
-
-    Raises:
-        ValueError: it cannot be read, or is damaged.
-    """
-    file = _weights_file(path)
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"weights {str(path)!r} cannot be read: {error.strerror}") from error
-    if path.is_dir() and (path / "model.json").exists():
-        wanted = read_json(path / "model.json").get("sha256")
-        if wanted and wanted != hashlib.sha256(data).hexdigest():
-            raise UserError(f"{file} is damaged: its sha256 is not the one in model.json")
-    try:
-        plain = file.suffix == ".safetensors"
-        state: Any = load(data) if plain else torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, ValueError, EOFError, OSError) as error:
-        raise UserError(f"{file} holds no readable weights: {error}") from error
-    except Exception as error:  # torch's UnpicklingError for anything but plain tensors
-        raise UserError(
-            f"{file} is not a plain file of tensors (it is never unpickled): {type(error).__name__}"
-        ) from error
-    for key in CONTAINERS:
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{file} holds no tensors by name, got a {type(state).__name__}")
-    return from_tensors(state) if plain else dict(state)
-
-
-def _weights_file(path: Path) -> Path:
-    return path / "model.safetensors" if path.is_dir() else path

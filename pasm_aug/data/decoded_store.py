@@ -14,17 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import xxhash
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from torch.utils.data import Dataset
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock, LockedError
 from pasm_aug.core.image_content import dataset_digest, to_uint8_tensor
+from pasm_aug.core.items import class_names, unpacked
 from pasm_aug.data.decoded_format import VERSION, DecodedError, open_content, sidecar, write_content
+from pasm_aug.data.decoding import decoded_items
 
 
 class DecodedDataset(Dataset[tuple[Tensor, int]]):
@@ -139,9 +139,9 @@ def fingerprint_of(dataset: Any) -> str:
     about = {
         "version": VERSION,
         "digest": dataset_digest(dataset),
-        "shape": list(to_uint8_tensor(dataset[0][0]).shape),
+        "shape": list(to_uint8_tensor(unpacked(dataset[0])[0]).shape),
         "labels": labels if rename is None else [int(rename(label)) for label in labels],
-        "classes": _classes(dataset),
+        "classes": class_names(dataset),
     }
     digest = xxhash.xxh3_128(json.dumps(about, sort_keys=True).encode())
     for path in _paths(dataset) or ():
@@ -161,10 +161,6 @@ def _paths(dataset: Any) -> list[Any] | None:
         return None
     paths = _paths(whole)
     return paths and [paths[int(index)] for index in indices]
-
-
-def _classes(dataset: Any) -> list[str]:
-    return [str(name) for name in getattr(dataset, "classes", ())]
 
 
 def _is_whole(path: Path) -> bool:
@@ -190,14 +186,14 @@ def _in_turn(path: Path) -> Iterator[None]:
 
 
 def _write(dataset: Any, path: Path, fingerprint: str, name: str, workers: int, progress: bool) -> None:
-    first = tuple(to_uint8_tensor(dataset[0][0]).shape)
+    first = tuple(to_uint8_tensor(unpacked(dataset[0])[0]).shape)
     temporary = path.with_name(f".{path.stem}.tmp.npy")  # one name for all: killed writers leave one file, not many
     try:
         _check_unchanged(fingerprint_of(dataset) == fingerprint)
         for channels in (first[0], 3):
             shape = len(dataset), channels, *first[1:]
-            items = _items(dataset, workers, name, progress)
-            if write_content(temporary, fingerprint, _classes(dataset), shape, items):
+            items = decoded_items(dataset, workers, name, progress)
+            if write_content(temporary, fingerprint, class_names(dataset), shape, items):
                 break
         same = dataset_digest(DecodedDataset(temporary, verify=False)) == dataset_digest(dataset)
         _check_unchanged(same and fingerprint_of(dataset) == fingerprint)
@@ -214,37 +210,3 @@ def _check_unchanged(same: bool) -> None:
             "dataset's items differ from one reading to the next: pass it without its random transforms, and leave "
             "its files alone meanwhile"
         )
-
-
-class _Arrays(Dataset):
-    """Items as arrays: what worker processes send without a file descriptor for each."""
-
-    def __init__(self, base: Any) -> None:
-        self.base = base
-
-    def __len__(self) -> int:
-        return len(self.base)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
-        image, label = self.base[index][:2]
-        return to_uint8_tensor(image).numpy(), int(label)
-
-
-def _items(dataset: Any, workers: int, name: str, progress: bool) -> Iterator[tuple[np.ndarray, int]]:
-    """All items in order, decoded by ``workers`` processes."""
-    loader = DataLoader(
-        _Arrays(dataset),
-        batch_size=None if workers == 0 else 8,
-        num_workers=workers,
-        collate_fn=_as_they_are,
-        generator=torch.Generator(),  # else it draws from the global one
-    )
-    with tqdm(total=len(dataset), desc=f"decoding {name}", unit=" images", disable=not progress, leave=False) as bar:
-        for batch in loader:
-            batch = [batch] if workers == 0 else batch
-            yield from batch
-            bar.update(len(batch))
-
-
-def _as_they_are(batch: Any) -> Any:
-    return batch

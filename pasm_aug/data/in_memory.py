@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from pasm_aug.core.image_content import same_channels, to_uint8_tensor
+from pasm_aug.core.items import class_names, unpacked
+from pasm_aug.core.progress import progress_bar
 
 
 class InMemory(Dataset[tuple[Tensor, int]]):
@@ -35,17 +36,17 @@ class InMemory(Dataset[tuple[Tensor, int]]):
     def __init__(self, dataset: Dataset, *, name: str = "images", progress: bool = True) -> None:
         assert isinstance(dataset, Sized)
         self.source = dataset
-        bar = tqdm(range(len(dataset)), desc=f"reading {name}", unit=" images", disable=not progress, leave=False)
+        bar = progress_bar(range(len(dataset)), name=f"reading {name}", shown=progress)
         labels: list[int] = []
 
         def read(index: int) -> Tensor:
-            image, label = dataset[index]
+            image, label = unpacked(dataset[index])
             labels.append(int(label))
             return to_uint8_tensor(image)
 
         self.images = gather(map(read, bar), len(dataset))
         self.labels = np.array(labels, dtype=np.int64)
-        self.classes = list(getattr(dataset, "classes", []))
+        self.classes = class_names(dataset)
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
 
     def __len__(self) -> int:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
-from tqdm import tqdm
 
 from pasm_aug.core.image_content import content_key
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.data.base import SPLITS, ExpressionDataset
 from pasm_aug.data.files import ImageError
 from pasm_aug.data.listed import MissingImages
@@ -120,7 +120,7 @@ def check_data(
     labels: dict[str, np.ndarray] = {}
     if read:
         for part, dataset in opened.items():
-            bar = tqdm(range(len(dataset)), desc=f"reading {part}", unit=" images", disable=not progress, leave=False)
+            bar = progress_bar(range(len(dataset)), name=f"reading {part}", shown=progress)
             known = _read(dataset, bar, splits[part])
             keys[part] = np.array(list(known.values()), dtype=np.int64)
             labels[part] = np.array(dataset.classes)[dataset.labels[list(known)]]

@@ -19,6 +19,7 @@ import torch
 from torch.utils.data import Dataset
 
 from pasm_aug.core.errors import UserError
+from pasm_aug.core.items import class_names, unpacked
 from pasm_aug.core.keyed_draws import keyed_uniform
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.data.noise_list import read_list, write_list
@@ -76,7 +77,7 @@ class NoisyLabels(Dataset[tuple[Any, int]]):
             raise UserError("matrix and file both tell the labels: give one of them")
         self.dataset = dataset
         self.true_labels = labels_of(dataset)
-        self.classes = list(getattr(dataset, "classes", []))
+        self.classes = class_names(dataset)
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
         count = len(self.classes) or 1 + int(self.true_labels.max(initial=-1))
         _check_labels(self.true_labels, count)
@@ -112,7 +113,7 @@ class NoisyLabels(Dataset[tuple[Any, int]]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
-        return self.dataset[index][0], int(self.labels[index])
+        return unpacked(self.dataset[index])[0], int(self.labels[index])
 
     def __repr__(self) -> str:
         return f"NoisyLabels({len(self)} images, {int(self.flipped.sum())} labels flipped)"

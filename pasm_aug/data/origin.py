@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Subset
 
+from pasm_aug.core.items import unpacked
 from pasm_aug.data.decoded_store import DecodedDataset
 from pasm_aug.data.in_memory import InMemory
 
@@ -62,4 +63,4 @@ def labels_of(dataset: Any) -> np.ndarray:
             return np.array(labels, dtype=np.int64)
     if isinstance(dataset, Subset):
         return labels_of(dataset.dataset)[np.asarray(dataset.indices, dtype=np.int64)]
-    return np.array([int(dataset[index][1]) for index in range(len(dataset))], dtype=np.int64)
+    return np.array([int(unpacked(dataset[index])[1]) for index in range(len(dataset))], dtype=np.int64)

@@ -15,7 +15,7 @@ from pasm_aug.report.outcome import arms_sentence, duration, network_name, perce
 from pasm_aug.report.page import bullets, contents, figure, grid, page, paragraph, section, table
 from pasm_aug.report.run_folder import Run, read_metrics
 from pasm_aug.rounds.results import best_round
-from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.metrics import Metrics
 
 RUNS = (
     "The round of each run that validation picked. Percent of images classified rightly; "

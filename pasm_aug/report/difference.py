@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pasm_aug.training.evaluation import Metrics
 from pasm_aug.training.interval import Z95
+from pasm_aug.training.metrics import Metrics
 from pasm_aug.training.paired_gain import Gain, paired_gain
 
 

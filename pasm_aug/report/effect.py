@@ -12,7 +12,7 @@ from pasm_aug.report.difference import Difference, difference
 from pasm_aug.report.outcome import Arms, main_arm
 from pasm_aug.rounds.hidden_images import read_hidden
 from pasm_aug.rounds.results import RoundResult
-from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.metrics import Metrics
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@ class Scale:
         halves = [bar.half if math.isfinite(bar.half) else 0.0 for bar in bars]
         ends = [0.0, *(v for bar in bars for v in bar.values)]
         ends += [bar.points + sign * half for bar, half in zip(bars, halves, strict=True) for sign in (-1, 1)]
-        room = 0.08 * (max(ends) - min(ends)) or 1.0
+        width = max(ends) - min(ends)
+        room = 0.08 * width if width > 0.01 else 1.0  # less than a hundredth of a point is none
         low, high = min(ends) - room, max(ends) + room
         ticks = [float(tick) for tick in MaxNLocator(nbins=5, steps=[1, 2, 5, 10]).tick_values(low, high)]
         return cls(low, high, tuple(round(tick, 6) + 0.0 for tick in ticks if low <= tick <= high))  # and not -0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pasm_aug.report.difference import difference, half_width
 from pasm_aug.rounds.arms import AUGMENTS, BARE, ONE_ROUND
 from pasm_aug.rounds.results import RoundResult, best_round
-from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.metrics import Metrics
 
 Arms = Mapping[str, list[RoundResult]]
 

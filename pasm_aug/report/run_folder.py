@@ -59,19 +59,23 @@ class Run:
             return f"not known: {error}"
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path, *, check: bool = True) -> Run:
     """Read ``config.json`` and the results of every arm; other damaged files are named in a warning.
+
+    Args:
+        check: look for damage.
 
     Raises:
         ValueError: no run, damage in what is read here, or a run that has not ended.
     """
     if not (folder / "config.json").exists():
         raise UserError(f"{folder / 'config.json'} cannot be read: {folder} is no folder of `pasm-aug run`")
-    check_sums(folder)
+    if check:
+        check_sums(folder)
     config = read_json(folder / "config.json")
-    arms = {config["augment"]: _read_rounds(folder)}
+    arms = {config["augment"]: _read_rounds(folder, check)}
     for base in sorted((folder / "baselines").glob("*")):
-        own = _read_rounds(base)
+        own = _read_rounds(base, check)
         shared = arms[config["augment"]][:1] if not own or own[0].round else []  # the arm plain has its own
         arms[base.name] = [*shared, *own]
     if any(r.test is None for results in arms.values() for r in results) or not arms[config["augment"]]:
@@ -79,9 +83,22 @@ def read_run(folder: Path) -> Run:
     return Run(folder, arms, config)
 
 
-def _read_rounds(folder: Path) -> list[RoundResult]:
+def finished_run(folder: Path) -> Run | None:
+    """The run in a folder if all its arms have ended and every file is as it was written, else ``None``."""
+    ends = [folder, *(folder / "baselines").glob("*")]
+    places = [*ends, *(place for end in ends for place in end.glob("round-*"))]
+    whole = all((place / CHECKSUMS).exists() for place in places) and not any(map(damaged, places))
+    if not whole or not all((end / "stop.json").exists() for end in ends):
+        return None
+    try:
+        return read_run(folder, check=False)
+    except UserError:
+        return None
+
+
+def _read_rounds(folder: Path, check: bool) -> list[RoundResult]:
     files = sorted(folder.glob("round-*/result.json"), key=lambda file: int(file.parent.name.split("-")[1]))
-    for file in files:
+    for file in files if check else ():
         check_sums(file.parent)
     return [RoundResult.load(file.parent) for file in files]
 

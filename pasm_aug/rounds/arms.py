@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pasm_aug.core.errors import UserError
+from pasm_aug.core.items import unpacked
 
 if TYPE_CHECKING:  # the command line's --help reads AUGMENTS without loading torch
     from torch import nn
@@ -111,7 +112,7 @@ def hit_rate(positions: PositionCache, dataset: Any) -> float:
     from pasm_aug.core.image_content import content_key
 
     few = min(256, len(dataset))
-    keys = np.array([content_key(dataset[len(dataset) * i // few][0]) for i in range(few)])
+    keys = np.array([content_key(unpacked(dataset[len(dataset) * i // few])[0]) for i in range(few)])
     return float(positions.lookup(keys=keys).hit.mean())
 
 

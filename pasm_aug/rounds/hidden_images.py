@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import write_csv
-from pasm_aug.training.occlusion_metrics import OcclusionMetrics
+
+if TYPE_CHECKING:  # loads torch, which telling a finished run again does without
+    from pasm_aug.training.occlusion_metrics import OcclusionMetrics
 
 FILE = "occlusion_images.csv"
 

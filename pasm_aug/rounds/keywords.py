@@ -63,6 +63,6 @@ class RoundKeywords(CommonKeywords, total=False):
     geometry: nn.Module | None
     seed: int
     info: Mapping[str, Any] | None
-    tensorboard: bool
+    tracker: str | None
     workers: int
     progress: bool

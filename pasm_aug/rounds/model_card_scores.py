@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pasm_aug.rounds.results import RoundResult
-from pasm_aug.training.evaluation import Metrics
 from pasm_aug.training.interval import wilson
+from pasm_aug.training.metrics import Metrics
 
 MISTAKES = 5  # the most frequent ones are told
 SPLITS = {"train": "training", "val": "validation", "test": "test", "apart": "test, without images also in training"}

@@ -20,6 +20,7 @@ from pasm_aug.rounds.arms import AUGMENTS, BARE, make_erase, square_of
 from pasm_aug.rounds.erasing import Erasing
 from pasm_aug.rounds.stopping import StopRule
 from pasm_aug.training.options import LossOptions, TrainingOptions
+from pasm_aug.training.tracking import TRACKERS, check_installed
 
 if TYPE_CHECKING:  # --help reads the options without loading torch
     from torch import nn
@@ -42,7 +43,7 @@ def network_digest(network: RoundResult | nn.Module | str | Path | None) -> str 
     if network is None:
         return None
     from pasm_aug.core.networks import weights_digest
-    from pasm_aug.core.weights import read_weights
+    from pasm_aug.core.weight_files import read_weights
 
     if hasattr(network, "state_dict"):
         return weights_digest(cast("nn.Module", network).state_dict())[:16]
@@ -81,13 +82,14 @@ class RoundOptions:
         geometry (nn.Module, optional): random transform that student's and teacher's image go through together.
         seed (int): of weights, order, erasing and, where ``search`` is a mode, of the search.
         info (mapping, optional): what ``model.json`` should say: ``architecture``, ``classes``, ``mean``, ``std``,
-            ``image_size``.
-        tensorboard (bool): write event files into each round's folder.
+            ``image_size``; ``parent`` of a teacher that is given as a module.
+        tracker (str, optional): the experiment tracker that gets every training's epochs, one of
+            :data:`~pasm_aug.training.tracking.TRACKERS`.
         workers (int): processes that load images.
         progress (bool): show bars.
 
     Raises:
-        ValueError: an option out of its range.
+        ValueError: an option out of its range, or no package for the tracker.
     """
 
     augment: str = option(
@@ -118,14 +120,15 @@ class RoundOptions:
     )
     teacher: RoundResult | nn.Module | str | Path | None = option(
         None,
-        "start from this trained network (a round's folder)",
+        "start from this trained network: a round's folder, or a FILE of your own weights (.pt, .pth, .safetensors) of "
+        "--model with --classes",
         group="rounds",
         parse=Path,
-        metavar="DIR",
+        metavar="DIR|FILE",
         identity=network_digest,
     )
     miner: nn.Module | None = option(
-        None, "mine with this network instead (Table 7)", group="rounds", parse=Path, metavar="DIR",
+        None, "mine with this network instead (Table 7)", group="rounds", parse=Path, metavar="DIR|FILE",
         identity=network_digest,
     )  # fmt: skip
     search: Mode | PointSearch = option("seeded", identity=None)
@@ -141,8 +144,13 @@ class RoundOptions:
     geometry: nn.Module | None = option(None, identity=repr)
     seed: int = option(0, flag="seed")
     info: Mapping[str, Any] | None = option(None, identity=None)
-    tensorboard: bool = option(
-        False, "write curves for TensorBoard too: tensorboard --logdir DIR of --out", group="machine", identity=None
+    tracker: str | None = option(
+        None,
+        "send the figures of every epoch to an experiment tracker too, a run for each training (tensorboard: see them "
+        "by tensorboard --logdir DIR of --out)",
+        group="machine",
+        choices=TRACKERS,
+        identity=None,
     )
     workers: int = option(0, flag="workers", identity=None)
     progress: bool = option(True, identity=None)
@@ -168,6 +176,8 @@ class RoundOptions:
                 f"teacher must be round 0 of a run that kept its predictions.csv, got round {number} of "
                 f"{self.teacher.folder}: pass the folder itself to start from its network"  # type: ignore[union-attr]
             )
+        if self.tracker:
+            check_installed(self.tracker)
         make_erase(self.augment, None, **self.square())
         assert self.first_training
         assert self.point_search

@@ -11,7 +11,7 @@ import numpy as np
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_csv, write_json
-from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.metrics import Metrics
 
 
 @dataclass(repr=False)

@@ -38,6 +38,7 @@ from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.occlusion import evaluate_occlusion
 from pasm_aug.training.paired_gain import paired_gain
 from pasm_aug.training.result import TrainResult
+from pasm_aug.training.tracking import open_tracker
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.paired_view import PairedView
 
@@ -132,8 +133,9 @@ class Stages:
 
     def _info(self, parent: str | None, **more: Any) -> dict[str, Any]:
         """For ``model.json``."""
-        own = parent and str(Path(parent))
-        return {**(self.options.info or {}), "seed": self.options.seed, "parent": own, **more}
+        info = self.options.info or {}
+        own = str(Path(parent)) if parent else info.get("parent")
+        return {**info, "seed": self.options.seed, "parent": own, **more}
 
     def score_on_test(self, results: list[RoundResult]) -> None:
         """Fill in what the test split says of each result; the rounds have stopped, so it chooses nothing."""
@@ -206,7 +208,7 @@ class Stages:
             progress=self.options.progress,
             checkpoint=folder / "training.safetensors",
             metrics=folder / "metrics.csv",
-            tensorboard=folder / "tensorboard" if self.options.tensorboard else None,
+            tracker=open_tracker(self.options.tracker, folder) if self.options.tracker else None,
             method=self.options.training_method,
             **options,
         )

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from pasm_aug.cache.derived import existing_cache
 from pasm_aug.cache.merge import write_cache
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest, look
+from pasm_aug.core.items import unpacked
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.search.cam import class_activation_maps
 from pasm_aug.search.fingerprint import describe_state
 
@@ -49,9 +50,9 @@ def class_activation_cache(
     parts: list[np.ndarray] = []
     total: Any = 0.0
     grid = (0, 0)
-    bar = tqdm(total=len(dataset), desc="activation maps", unit=" images", disable=not progress, leave=False)
+    bar = progress_bar(total=len(dataset), name="activation maps", shown=progress)
     for start in range(0, len(dataset), AT_ONCE):
-        items = [dataset[i][:2] for i in range(start, min(start + AT_ONCE, len(dataset)))]
+        items = [unpacked(dataset[i])[:2] for i in range(start, min(start + AT_ONCE, len(dataset)))]
         images, labels = np.stack([as_uint8(image) for image, _ in items]), [int(label) for _, label in items]
         maps = class_activation_maps(
             teacher, torch.from_numpy(images), torch.tensor(labels), preprocess=preprocess, device=device

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 from collections import Counter
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from pasm_aug.cache.format import CacheError, check_fingerprint
 from pasm_aug.cache.journal import Journal, journal_paths, read_journal
@@ -29,7 +27,9 @@ from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest
+from pasm_aug.core.items import check_map_style, class_names, unpacked
 from pasm_aug.core.processes import process_state
+from pasm_aug.core.progress import above_bar
 from pasm_aug.search.closing import Account
 from pasm_aug.search.fingerprint import make_fingerprint
 from pasm_aug.search.options import Mode
@@ -68,7 +68,8 @@ def mine_positions(
 
     Args:
         teacher: the classifier to attack; left exactly as it was.
-        dataset: items (image, label), the image a PIL image or uint8 (C, H, W) of any size, without random transforms.
+        dataset: items (image, label), or dicts with these entries, the image a PIL image or uint8 (C, H, W) of any
+            size, without random transforms.
         path: of the cache; journals and a lock lie beside it while the work goes on.
         search: a mode's name or a :class:`PointSearch`.
         preprocess: uint8 (B, C, H, W) → network input; required unless the teacher carries ``.preprocess``.
@@ -84,19 +85,20 @@ def mine_positions(
         tell: takes what was found instead, whatever ``progress`` says.
 
     Raises:
+        TypeError: a data set without a length, or without items by index.
         ValueError: items that change from one reading to the next, labels without an output, NaN logits.
         CacheError: what lies at ``path`` belongs to another teacher or search, or is damaged.
     """
     account = Account()
-    assert isinstance(dataset, Sized)
-    if not len(dataset):
+    check_map_style(dataset)
+    if not len(dataset):  # type: ignore[arg-type]
         raise UserError("dataset must not be empty")
     if isinstance(search, str):
         search = PointSearch(search, seed=seed, batch_size=batch_size)
     state, path = process_state(device), Path(path)
     search = dataclasses.replace(search, device=search.device or state.device)
     path.parent.mkdir(parents=True, exist_ok=True)
-    shape = _check_deterministic(dataset), *as_uint8(dataset[0][0]).shape[1:]
+    shape = _check_deterministic(dataset), *as_uint8(unpacked(dataset[0])[0]).shape[1:]
     if resume and path.exists():  # images of another size may have joined at the front
         shape = tuple(PositionCache.open(path).metadata["fingerprint"]["probe_shape"])
     with search.objective_of(teacher, preprocess) as objective:
@@ -109,7 +111,7 @@ def mine_positions(
         _mine(objective, find, dataset, path, search, fingerprint, account, **how)
     cache = PositionCache.open(path)
     if (tell or progress) and state.is_main_process:
-        (tell or functools.partial(tqdm.write, file=sys.stderr))(account.text(cache))
+        (tell or above_bar)(account.text(cache))
     return cache
 
 
@@ -144,7 +146,7 @@ def _mine(
                 told = True
                 check_chance(teacher.right, teacher.seen, len({label for _, label in done}))
 
-        at_once = images_at_once(search, as_uint8(dataset[0][0]).shape)
+        at_once = images_at_once(search, as_uint8(unpacked(dataset[0])[0]).shape)
         indices = claimed(len(dataset), at_once, _counter(path), state)
         with Journal(f"{path}.journal-{state.process_index}", fingerprint, search.points, channels) as journal:
             identity = mine_share(
@@ -176,7 +178,7 @@ def _check_deterministic(dataset: Any) -> int:
     """Read a few items twice; return the number of channels that the cache will hold."""
     channels = 1
     for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
-        (first, label), (second, again) = dataset[index][:2], dataset[index][:2]
+        (first, label), (second, again) = (unpacked(dataset[index])[:2] for _ in range(2))
         if label != again or content_key(first) != content_key(second):
             raise UserError(
                 f"dataset item {index} differs from one reading to the next: pass the data set without its random "
@@ -214,7 +216,7 @@ def _merge(
     about = {
         "digest": dataset_digest(dataset),
         "length": len(dataset),
-        "classes": list(getattr(dataset, "classes", [])),
+        "classes": class_names(dataset),
     }
     if any(map(len, found)) or old is None or old.metadata["dataset"] != about:  # else it is there already
         rows = np.concatenate([rows, *found])

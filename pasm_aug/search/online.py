@@ -202,7 +202,7 @@ class OnlineAdversarialErase:
         if self.model is not None and self.model is not model:
             raise UserError("model of OnlineAdversarialErase must be None or the network that is trained, got another")
         own = replace(self.options, seed=derive_seed(self.options.seed, seed))
-        bound = OnlineAdversarialErase(model, preprocess=self.preprocess or preprocess, **vars(own))
+        bound = type(self)(model, preprocess=self.preprocess or preprocess, **vars(own))
         bound.reserve(samples)
         return bound
 

@@ -11,11 +11,12 @@ import torch
 import torch.distributed
 from accelerate import PartialState
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from pasm_aug.cache.journal import Journal
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import as_uint8, content_key, look
+from pasm_aug.core.items import unpacked
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.search.result import PointResult
 
 Item = tuple[int, np.ndarray, int, int]  # index, uint8 image (C, H, W), label, content key
@@ -31,7 +32,7 @@ class KeyedImages(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Item:
-        image, label = self.dataset[index][:2]
+        image, label = unpacked(self.dataset[index])[:2]
         array = as_uint8(image)
         if array.shape[0] > self.channels:
             raise UserError(f"item {index} has 3 channels, earlier ones had 1: convert the images to RGB")
@@ -73,7 +74,7 @@ def mine_share(
     identity: dict[int, tuple[int, int]] = {}
     queries, started = 0, time.perf_counter()
     waiting: dict[tuple[int, ...], list[tuple[np.ndarray, int, int]]] = {}
-    bar = tqdm(total=len(images), desc="mining", unit=" images", disable=not progress, leave=False)
+    bar = progress_bar(total=len(images), name="mining", shown=progress)
 
     def flush(batch: list[tuple[np.ndarray, int, int]]) -> None:
         nonlocal queries

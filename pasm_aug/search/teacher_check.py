@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pasm_aug.core.errors import UserError
+from pasm_aug.core.items import class_names
 from pasm_aug.core.networks import take_logits
 from pasm_aug.search.teacher import TeacherObjective
 
@@ -40,7 +41,7 @@ def check_outputs(teacher: TeacherObjective, shape: Sequence[int], dataset: Any)
             "teacher's logits of an image must not depend on the images beside it (a batch norm without running "
             "statistics, means over the batch?): its points would depend on the batch size"
         )
-    classes = len(getattr(dataset, "classes", ()))
+    classes = len(class_names(dataset))
     if classes and among.shape[1] != classes:
         warnings.warn(
             f"the teacher has {among.shape[1]:,} outputs for {classes} classes: is it another network's head?",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,48 +14,12 @@ from torch.utils.data import Dataset
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.image_content import to_uint8_tensor
+from pasm_aug.core.items import check_map_style, unpacked
 from pasm_aug.core.networks import take_logits
 from pasm_aug.core.processes import process_state
 from pasm_aug.models import preprocess_of
-from pasm_aug.training.interval import wilson
 from pasm_aug.training.loading import EpochSampler, make_loader
-
-
-@dataclass(frozen=True, repr=False)
-class Metrics:
-    """Scores of one network on one split; rows of ``confusion`` are true classes, columns predicted ones.
-
-    ``predictions`` (2, count) int64 are every sample's label and predicted class, in the order of the split; they are
-    not part of :meth:`asdict`, because a table of their own (``predictions.csv``) holds them.
-    """
-
-    accuracy: float
-    loss: float
-    per_class: list[float | None]
-    confusion: list[list[int]]
-    count: int
-    predictions: np.ndarray | None = field(default=None, compare=False)
-
-    def __repr__(self) -> str:
-        known = any(recall is not None for recall in self.per_class)
-        mean = f", mean over the classes {self.mean_per_class:.2%}" if known else ""
-        return f"Metrics({self.accuracy:.2%} of {self.count:,} images right{mean}, loss {self.loss:.3f})"
-
-    def asdict(self) -> dict[str, Any]:
-        scores = asdict(replace(self, predictions=None))
-        del scores["predictions"]
-        return scores
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of the accuracy, in [0, 1], that the number of images allows (Wilson)."""
-        return wilson(round(self.accuracy * self.count), self.count)
-
-    @property
-    def mean_per_class(self) -> float:
-        """Mean recall over the classes that have images."""
-        known = [recall for recall in self.per_class if recall is not None]
-        return sum(known) / len(known)
+from pasm_aug.training.metrics import Metrics
 
 
 def evaluate(
@@ -130,6 +93,7 @@ class Evaluation:
         device: str | None = None,
         workers: int = 0,
     ) -> None:
+        check_map_style(dataset)
         if not len(dataset):
             raise UserError("dataset must not be empty")
         state = process_state(device)
@@ -163,7 +127,7 @@ class Evaluation:
         if isinstance(preprocess, nn.Module):
             preprocess = preprocess.to(self.device)
         with eval_mode(model):
-            first, label = self.dataset[0][:2]
+            first, label = unpacked(self.dataset[0])[:2]
             logits = take_logits(model(preprocess(to_uint8_tensor(first)[None].to(self.device)))).float()
             yield torch.zeros(1, dtype=torch.int64), logits, torch.tensor([int(label)])
             for batch, (images, target) in zip(self.sampler, self.loader, strict=True):

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import same_channels, to_uint8_tensor
+from pasm_aug.core.items import unpacked
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.training.guards import SharedMemoryError
 
@@ -68,7 +69,7 @@ class EpochDataset(Dataset):
         with forked_random_state() as seed:
             for epoch, index, *note in items:
                 seed(derive_seed(self.seed, epoch, index))
-                sample = self.base[index]
+                sample = unpacked(self.base[index])
                 before = self.area(here=True) if self.area else ()
                 *images, label = sample if self.transform is None else self.transform(*sample, *note)
                 area = (now - then for now, then in zip(self.area(here=True) if self.area else (), before, strict=True))

@@ -16,19 +16,19 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from pasm_aug.core.files import write_csv
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.core.seeding import reseed
 from pasm_aug.training.checkpoint import Saved, load_checkpoint, save_checkpoint
 from pasm_aug.training.erased_gallery import ErasedGallery
-from pasm_aug.training.evaluation import Metrics
 from pasm_aug.training.guards import DivergedError
 from pasm_aug.training.loading import EpochSampler
+from pasm_aug.training.metrics import Metrics
 from pasm_aug.training.result import TrainResult
 from pasm_aug.training.steps import TrainingStep
-from pasm_aug.training.tensorboard import EventLog
+from pasm_aug.training.tracking import EpochLog
 
 LOOK = 50  # steps on a GPU between two looks at the loss: each look waits for the GPU
 
@@ -40,7 +40,6 @@ class TrainingFiles:
     checkpoint: str | Path | None = None
     checkpoint_seconds: float = 600.0
     metrics: str | Path | None = None
-    tensorboard: str | Path | None = None
 
 
 @dataclass
@@ -84,30 +83,26 @@ class EpochLoop:
             DivergedError: the loss became NaN or infinite; the weights are those of the last good epoch.
         """
         self.steps = len(self.sampler)
-        log = self.files.tensorboard if self.accelerator.is_main_process else None
-        self.events = EventLog(log) if log else None
+        self.log = EpochLog(self.accelerator, self.identity)
         saved = self._resume()
         self.history, self.saved_at = saved.history, time.monotonic()
         self.good = _part(saved.tensors, "good.") or _weights(self.judged)  # of the last epoch that ended well
         self.best = _part(saved.tensors, "best.")
-        if self.history:
-            self._tables()  # a kill may have come between them and the checkpoint
-        self.bar = tqdm(
+        self.bar = progress_bar(
             total=self.epochs * self.steps,
-            initial=len(self.history) * self.steps + saved.step,
-            desc=self.name,
+            done=len(self.history) * self.steps + saved.step,
+            name=self.name,
             unit=" batches",
-            disable=not (self.progress and self.accelerator.is_main_process),
-            leave=False,
+            shown=self.progress and self.accelerator.is_main_process,
         )
         gpus = [self.accelerator.device] if self.accelerator.device.type == "cuda" else []
-        with self.bar, torch.random.fork_rng(devices=gpus), warnings.catch_warnings():
+        with self.log, self.bar, torch.random.fork_rng(devices=gpus), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Grad strides do not match")  # DistributedDataParallel, of 1×1 filters
+            if self.history:
+                self._tables()  # a kill may have come between them and the checkpoint
             while len(self.history) < self.epochs and not self._settled():
                 self._epoch(saved)
                 saved = Saved()
-        if self.events:
-            self.events.close()
         if self.best:
             self.judged.load_state_dict(self.best)
         return self._result(self._best_epoch() if self.best else len(self.history))
@@ -183,8 +178,7 @@ class EpochLoop:
     def _tables(self) -> None:
         if self.files.metrics and self.accelerator.is_main_process:
             write_csv(Path(self.files.metrics), self.history)
-        if self.events:
-            self.events.write(self.history)
+        self.log.write(self.history)
 
     def _check(self, value: float, epoch: int, what: str = "the loss") -> None:
         if math.isfinite(value):

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from accelerate.utils import reduce
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.image_content import to_uint8_tensor
+from pasm_aug.core.items import unpacked
 from pasm_aug.core.processes import process_state
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.models import preprocess_of
 from pasm_aug.training.loading import EpochSampler, make_loader
 from pasm_aug.training.occluded_network import OccludedNetwork, Part
@@ -82,7 +83,7 @@ def evaluate_occlusion(
     """
     if not len(dataset):
         raise UserError("dataset must not be empty")
-    height, width = to_uint8_tensor(dataset[0][0]).shape[1:]
+    height, width = to_uint8_tensor(unpacked(dataset[0])[0]).shape[1:]
     squares = squares_of(sizes, fills, places, stride, height=height, width=width)
     hidden = bands_of(height, width) if bands else {}
     state, length = process_state(device), len(dataset)
@@ -102,10 +103,11 @@ def evaluate_occlusion(
     labels, told = zeros(length, dtype=torch.int64), zeros(world, 2, dtype=torch.int64)
     clean, banded = zeros(length), [zeros(length) for _ in hidden]
     right = [zeros(length, square.places) for square in squares]
-    bar = tqdm(
-        total=(1 + len(hidden) + sum(square.places for square in squares)) * length, desc="occluding", unit=" images",
-        disable=not progress or not state.is_main_process, leave=False,
-    )  # fmt: skip
+    bar = progress_bar(
+        total=(1 + len(hidden) + sum(square.places for square in squares)) * length,
+        name="occluding",
+        shown=progress and state.is_main_process,
+    )
     with bar, torch.no_grad(), eval_mode(model):
         for number, (batch, (images, target)) in enumerate(zip(sampler, loader, strict=True)):
             if images.shape[2:] != (height, width):

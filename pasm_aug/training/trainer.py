@@ -15,12 +15,14 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import dataset_digest
+from pasm_aug.core.items import check_map_style
 from pasm_aug.core.networks import check_state, copied
 from pasm_aug.core.options import identity, plain, replaced, takes
 from pasm_aug.core.processes import make_accelerator
@@ -62,7 +64,7 @@ def train(
     workers: int = 0,
     checkpoint: str | Path | None = None,
     metrics: str | Path | None = None,
-    tensorboard: str | Path | None = None,
+    tracker: GeneralTracker | None = None,
     progress: bool = True,
     name: str = "training",
     options: TrainingOptions | None = None,
@@ -75,7 +77,8 @@ def train(
 
     Args:
         model (nn.Module): any classifier (B, C, H, W) → (B, classes); trained in place.
-        dataset (Dataset): items (image, label), the image a PIL image or uint8 (C, H, W): the deterministic head.
+        dataset (Dataset): items (image, label), or dicts with these entries, the image a PIL image or uint8 (C, H, W):
+            the deterministic head.
         val (Dataset, optional): scored after each epoch when given.
         augment (PairedView or callable, optional): a :class:`PairedView`, whose first image the student sees and whose
             second the teacher, or a transform of the student's image alone (the teacher then sees the image of the
@@ -90,7 +93,9 @@ def train(
         checkpoint (path, optional): a file from which the same call goes on; written after each epoch, the one before
             is kept.
         metrics (path, optional): a CSV that is written anew after each epoch.
-        tensorboard (path, optional): a folder for event files.
+        tracker (GeneralTracker, optional): an experiment tracker of accelerate's, or one of your own on its base class;
+            :func:`~pasm_aug.training.tracking.open_tracker` makes one by name. It is started and finished here, and
+            gets every epoch.
         progress (bool): show a bar, called ``name``.
         options (TrainingOptions, optional): all other options at once; ``keywords`` win over them.
         keywords: those of :class:`~pasm_aug.training.options.TrainingOptions`, which explains them.
@@ -99,17 +104,19 @@ def train(
         TrainResult: the network, a row for each epoch, and the epoch whose weights it holds.
 
     Raises:
-        TypeError: a keyword that is none.
+        TypeError: a keyword that is none; a tracker that is none of accelerate's; a data set without a length or items
+            by index.
         ValueError: bad options, an empty data set, labels the network has no output for, a damaged checkpoint.
         DivergedError: the loss is NaN or infinite; the model holds the weights of the last good epoch.
         OutOfMemoryError: a step does not fit into memory.
     """
+    check_map_style(dataset)
     options = replaced(options or TrainingOptions(), "train", **keywords)
     if options.patience is not None and val is None:
         raise UserError(
             f"patience must be at least 1 and needs a validation split, got {options.patience} and val={val!r}"
         )
-    accelerator = make_accelerator(options.device, options.precision)
+    accelerator = make_accelerator(options.device, options.precision, tracker)
     if options.precision == "fp16" and accelerator.device.type == "cpu":
         raise UserError("precision 'fp16' needs a GPU; 'bf16' works on a CPU too")
     if checkpoint:
@@ -185,7 +192,7 @@ def train(
             score=None
             if val is None
             else Evaluation(val, preprocess=preprocess, device=options.device, workers=workers),
-            files=TrainingFiles(checkpoint, options.checkpoint_seconds, metrics, tensorboard),
+            files=TrainingFiles(checkpoint, options.checkpoint_seconds, metrics),
             identity=identity(options)
             | {"seed": seed, "data": dataset_digest(dataset)}
             | ({"adversary": plain(adversary.settings())} if adversary else {})

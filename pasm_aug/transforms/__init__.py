@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from pasm_aug.transforms.indexed_dataset import IndexedDataset as IndexedDataset
     from pasm_aug.transforms.indexed_dataset import SampleIndex as SampleIndex
     from pasm_aug.transforms.miss_report import CacheMiss as CacheMiss
+    from pasm_aug.transforms.numpy_hwc import NumpyHWC as NumpyHWC
     from pasm_aug.transforms.paired_view import PairedView as PairedView
 else:
     __getattr__, __dir__, __all__ = lazy(
@@ -25,6 +26,7 @@ else:
             "erase_point": "ErasePoint",
             "indexed_dataset": "IndexedDataset SampleIndex",
             "miss_report": "CacheMiss",
+            "numpy_hwc": "NumpyHWC",
             "baselines": "CamRegionErase CountedRandomErasing RandomPlaceErase",
         },
     )

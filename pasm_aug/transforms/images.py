@@ -58,7 +58,10 @@ def check_images(images: Sequence[Image], normalisation: Normalisation | None = 
         ValueError: images of several sizes or numbers; and as :func:`check_image`.
     """
     if not images:
-        raise TypeError("the sample holds no image: neither a PIL image nor a tensor (..., C, H, W)")
+        raise TypeError(
+            "the sample holds no image: neither a PIL image nor a tensor (..., C, H, W); numpy arrays (H, W, C) go "
+            "through NumpyHWC"
+        )
     first = check_image(images[0], normalisation)
     if len(images) > 1:
         shapes = [(check_image(image, normalisation), _leading_shape(image)) for image in images]

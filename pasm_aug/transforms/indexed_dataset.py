@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import functional as F
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import dataset_digest
+from pasm_aug.core.items import unpacked
 from pasm_aug.transforms.erase_point import Collatable, ErasePoint
 
 
@@ -76,7 +77,7 @@ class IndexedDataset(Dataset):
 
     def __getitem__(self, index: int) -> Any:
         index = range(len(self))[index]
-        image, label = self.base[index][:2]
+        image, label = unpacked(self.base[index])[:2]
         sample: tuple[Any, ...] = image, label, SampleIndex([index, self.digest])
         if self.cache is not None:
             self.cache.refresh()

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_flatten
 from pasm_aug.core.contact_sheet import Cell, contact_sheet
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import as_uint8
+from pasm_aug.core.items import class_names
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.core.seeding import reseed, seeded
 from pasm_aug.transforms.images import as_mined
@@ -43,7 +44,7 @@ def preview_sheet(erase: Any, dataset: Any, *, count: int = 8, draws: int = 3, s
     misses = getattr(getattr(twin, "_make_params", None), "misses", None)
     if misses is not None and misses.on_miss == "raise":
         misses.on_miss = "skip"  # here a miss is to be seen
-    classes = list(getattr(dataset, "classes", ()))
+    classes = class_names(dataset)
     with _undisturbed(seed):
         return contact_sheet([_row(twin, dataset[i], classes, draws, derive_seed(seed, i)) for i in indices])
 

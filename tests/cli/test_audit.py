@@ -331,7 +331,8 @@ def test_labels_corrected_since_are_another_audit(root, finished, tmp_path, caps
     assert "labels was " in capsys.readouterr().err
 
 
-def test_a_bar_is_shown_unless_quiet(root, tmp_path, capsys):
+def test_a_bar_is_shown_on_a_terminal_unless_quiet(root, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     words = [word for word in QUICK if word != "--quiet"]
     base = ["audit", "--data", "folder", "--root", str(root), "--epochs", "1"]
     assert main([*base, *words, "--out", str(tmp_path / "out"), "--epochs", "1"]) == 0

@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pasm_aug.report.forest import Bar, Scale, card
@@ -16,6 +16,7 @@ def bar(points, half, *, values=(), arm="other"):
     return Bar(arm, "", points, half, f"{points:+.1f}", values)
 
 
+@example([(2.225073858507e-311, 0.0, [])])
 @given(st.lists(st.tuples(points, st.floats(0, 100) | st.just(math.inf), st.lists(points, max_size=3)), min_size=1))
 def test_everything_lies_on_the_scale_and_so_does_zero(bars):
     bars = [bar(middle, half, values=tuple(values)) for middle, half, values in bars]

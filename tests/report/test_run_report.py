@@ -20,7 +20,7 @@ from pasm_aug.report.run_report import write_report
 from pasm_aug.report.verdict import verdict
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.search.mine import mine_positions
-from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.metrics import Metrics
 from tests.made_runs import made_run
 from tests.shapes import Shapes
 

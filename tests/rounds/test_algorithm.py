@@ -45,7 +45,7 @@ def test_two_rounds_on_a_data_set_without_faces(tmp_path):
         assert r.test.count == 30
         folder = tmp_path / f"round-{r.round}"
         wanted = {"model.safetensors", "model.json", "metrics.csv", "result.json", "predictions.csv"}
-        wanted |= {"README.md", "SHA256SUMS", "occlusion.json"}
+        wanted |= {"README.md", "SHA256SUMS", "occlusion.json", "occlusion_images.csv"}
         wanted |= {"positions.safetensors"} if r.round else set()
         assert {file.name for file in folder.iterdir()} == wanted
         assert RoundResult.load(folder) == r

@@ -9,7 +9,7 @@ from pasm_aug.core.options import identity
 from pasm_aug.models import build_model, save_model
 from pasm_aug.rounds.model_card import model_card
 from pasm_aug.rounds.results import RoundResult
-from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.metrics import Metrics
 
 CONFUSION = [[50, 3, 0], [9, 41, 2], [0, 1, 19]]
 INFO = {

@@ -43,4 +43,4 @@ def test_type_checkers_know_every_option(kind, keywords):
 def test_every_option_is_in_the_identity_or_says_that_no_result_depends_on_it():
     known = options.RoundOptions().identity()
     without = {leaf.path[0] for leaf in leaves(RoundOptions) if leaf.path[0] not in known}
-    assert without == {"stopping", "info", "tensorboard", "workers", "progress"}
+    assert without == {"stopping", "info", "tracker", "workers", "progress"}

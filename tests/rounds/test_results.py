@@ -6,7 +6,8 @@ import pytest
 
 from pasm_aug.core.files import write_csv
 from pasm_aug.rounds.results import RoundResult, best_round, read_predictions, write_rounds
-from pasm_aug.training.evaluation import Metrics, evaluate
+from pasm_aug.training.evaluation import evaluate
+from pasm_aug.training.metrics import Metrics
 from tests.shapes import Shapes, own_net
 
 

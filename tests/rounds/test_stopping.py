@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.rounds.stopping import MAX_ROUNDS, StopRule
-from pasm_aug.training.evaluation import Metrics
+from pasm_aug.training.metrics import Metrics
 from pasm_aug.training.paired_gain import paired_gain
 
 ERROR = 0.01

@@ -16,6 +16,7 @@ from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.training import checkpoint
 from pasm_aug.training.checkpoint import previous
 from pasm_aug.training.losses import distillation_loss
+from pasm_aug.training.tracking import open_tracker
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.erase import PointAdversarialErase
 from pasm_aug.transforms.paired_view import PairedView
@@ -217,13 +218,13 @@ def test_a_finished_training_is_not_done_again_and_its_tables_stand(tmp_path):
 
 def test_the_curves_of_a_training_that_goes_on_hold_every_epoch_once(tmp_path):
     pytest.importorskip("tensorboard")
-    from tests.training.test_tensorboard import curves
+    from tests.training.test_tracking import curves
 
     with pytest.raises(Killed):
-        learn(checkpoint=tmp_path / "c", tensorboard=tmp_path / "t", loss=dies_at(6))
+        learn(checkpoint=tmp_path / "c", tracker=open_tracker("tensorboard", tmp_path), loss=dies_at(6))
     for _ in range(2):  # the second finds nothing left to do
-        learn(checkpoint=tmp_path / "c", tensorboard=tmp_path / "t")
-        assert [step for step, *_ in curves(tmp_path / "t")["loss"]] == [1, 2, 3]
+        learn(checkpoint=tmp_path / "c", tracker=open_tracker("tensorboard", tmp_path))
+        assert [step for step, *_ in curves(tmp_path / "tensorboard")["loss"]] == [1, 2, 3]
 
 
 def test_the_workers_that_read_the_validation_split_stay_from_epoch_to_epoch(tmp_path):

@@ -309,7 +309,8 @@ def test_data_that_cannot_be_scored_are_named(data, message):
         evaluate_occlusion(own_net(), data, sizes=(20,), places=1, device="cpu")
 
 
-def test_a_bar_is_shown_if_asked_for(capsys):
+def test_a_bar_is_shown_on_a_terminal_if_asked_for(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     for worst_only in (False, True):
         evaluate_occlusion(own_net(), Shapes(4), **OPTIONS, worst_only=worst_only)
         assert capsys.readouterr().err == ""

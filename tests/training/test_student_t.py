@@ -14,9 +14,7 @@ def test_the_interval_is_students(values):
     mean, half = mean_interval(values)
     assert mean == pytest.approx(np.mean(values), abs=1e-9)
     quantile = stats.t.ppf(0.975, len(values) - 1)
-    assert half == pytest.approx(quantile * np.std(values, ddof=1) / np.sqrt(len(values)), rel=0.03, abs=1e-9)
-    if len(values) < 32:
-        assert half == pytest.approx(quantile * np.std(values, ddof=1) / np.sqrt(len(values)), rel=1e-3, abs=1e-9)
+    assert half == pytest.approx(quantile * np.std(values, ddof=1) / np.sqrt(len(values)), rel=1e-3, abs=1e-9)
 
 
 def test_a_single_value_has_no_interval():

@@ -77,7 +77,7 @@ def write_options(path: Path, args: argparse.Namespace, add: Callable[[argparse.
         if group != title:
             lines += ["", f"# {group}"]
             title = group
-        plain = str(value) if isinstance(value, Path) else value
+        plain = str(value) if isinstance(value, Path) else ",".join(value) if isinstance(value, list) else value
         lines.append(
             yaml.safe_dump({action.dest.replace("_", "-"): plain}, allow_unicode=True, width=10**6).rstrip("\n")
         )

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from pasm_aug.cli.options.network import add_classes
 from pasm_aug.core.parsers import at_least, path
 
 DATA = {
@@ -93,6 +94,11 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None) -> ar
     return group
 
 
+def default_image_size(args: argparse.Namespace) -> int:
+    """The side of the images: as given, else 48 for the small network and the paper's 224 for others."""
+    return args.image_size or (48 if args.model.removeprefix("pair:") == "small" else 224)
+
+
 def add_subset(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--subset",
@@ -115,6 +121,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         default="none",
         help="initial weights: none, imagenet (downloads; the paper's choice), or a file or folder",
     )
+    add_classes(group)
 
 
 def add_search(parser: argparse.ArgumentParser, more: str = "") -> argparse._ArgumentGroup:

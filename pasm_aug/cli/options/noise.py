@@ -9,6 +9,7 @@ from typing import Any
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import path, ratio
 
+LIST = "noise.csv"  # of a run's labels, in its folder
 KINDS = {
     "symmetric": "to another class, each as likely (SCN, RUL, EAC, LA-Net)",
     "uniform": "to any class, the true one among them (DivideMix)",
@@ -48,6 +49,11 @@ def settle_noise(args: argparse.Namespace) -> None:
         pass
     kinds = ", ".join(f"{kind}:R" for kind in KINDS)
     raise UserError(f"--noise must be {kinds} with a share R in 0…1, or a file that is there, got {str(args.noise)!r}")
+
+
+def flipped_line(noise: str | Path, count: int, length: int, file: Path) -> str:
+    """How many labels were flipped, for people; ``file`` lists them."""
+    return f"--noise {noise}: {count:,} of {length:,} training labels flipped ({count / length:.1%}) → {file}"
 
 
 def noise_keywords(noise: str | Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import path
 from pasm_aug.rounds import options
 from pasm_aug.rounds.arms import QUERIES, square_of
+from pasm_aug.training.tracking import check_installed
 
 
 def add_start(parser: argparse.ArgumentParser, *, kept: str) -> argparse._ArgumentGroup:
@@ -76,6 +77,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     add_fields(group, options.RoundOptions, "care", first="loss")
     group = add_machine(parser)
     add_fields(group, options.RoundOptions, "machine")
+    group.add_argument("--tensorboard", action=Switch, help="the same as --tracker tensorboard")
     group.add_argument(
         "--deterministic",
         action=Switch,
@@ -102,12 +104,14 @@ def check_training(args: argparse.Namespace) -> None:
     """What can be seen to be wrong before any image is read.
 
     Raises:
-        ValueError: a warm-up longer than a training; no package for --tensorboard.
+        ValueError: a warm-up longer than a training; two trackers, or no package for one.
     """
     shortest = args.epochs if getattr(args, "teacher", None) else min(args.epochs, getattr(args, "teacher_epochs", 1e9))
     if args.warmup > shortest:
         raise UserError(f"--warmup must be at most the {shortest} epochs of the shortest training, got {args.warmup:g}")
     if args.tensorboard:
-        from pasm_aug.training.tensorboard import check_installed  # loads torch: not for --help
-
-        check_installed()
+        if args.tracker not in (None, "tensorboard"):
+            raise UserError(f"--tensorboard is --tracker tensorboard, got --tracker {args.tracker} beside it")
+        args.tracker = "tensorboard"
+    if args.tracker:
+        check_installed(args.tracker)

@@ -22,11 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tqdm import tqdm
-
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock, LockedError
 from pasm_aug.core.files import read_json, write_json
+from pasm_aug.core.progress import progress_bar
 from pasm_aug.core.recorded_options import refuse
 from pasm_aug.data.align.aligner import FaceAligner
 from pasm_aug.data.align.job import Job
@@ -156,7 +155,7 @@ def align_folder(
         every = list(names.items())
         cut = (every[start : start + job.aligner.batch_size] for start in range(0, len(every), job.aligner.batch_size))
         units = [rest for unit in cut if (rest := [item for item in unit if item[0] in todo])]
-        bar = tqdm(total=len(every), initial=len(every) - len(todo), unit="image", disable=not progress)
+        bar = progress_bar(total=len(every), done=len(every) - len(todo), name="aligning", shown=progress)
         for rows in _work(job, units, processes, stack.enter_context(bar)):
             records.add(rows)
         records.fold()
