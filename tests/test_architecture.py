@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import pasm_aug
 
 ROOT = Path(pasm_aug.__file__).parent
@@ -148,11 +146,8 @@ def test_the_root_is_small_and_files_are_short():
         assert len(lines) <= 250 or any(line.startswith("# Long because") for line in lines), path
 
 
-@pytest.mark.parametrize(
-    "room", ["core", "data", "cache", "transforms", "search", "training", "asm", "rounds", "report", "cli"]
-)
-def test_every_module_can_be_the_first_to_be_imported(room):
-    names = [name for name in MODULES if name.startswith(f"pasm_aug.{room}.")]
+def test_every_module_can_be_the_first_to_be_imported():
+    names = [name for name in MODULES if name.count(".") > 1]
     code = (
         "import importlib, os, sys\n"
         "import torch, torchvision, torchvision.transforms.v2, accelerate, numba, matplotlib.figure\n"
@@ -169,6 +164,7 @@ def test_every_module_can_be_the_first_to_be_imported(room):
         capture_output=True,
         text=True,
         check=True,
+        timeout=280,
         env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
     )
     assert done.stdout == ""

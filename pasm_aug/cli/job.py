@@ -19,7 +19,7 @@ from pasm_aug.cli.opening import about, model_factory, new_model, open_split, sa
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
 from pasm_aug.cli.options.groups import SEARCH_BUDGET
-from pasm_aug.cli.options.settle import settle_run
+from pasm_aug.cli.options.settle import matched_to, settle_run
 from pasm_aug.cli.options.training import method_of
 from pasm_aug.cli.recorded import check_config, config_of, plain
 from pasm_aug.core.checksums import resealed
@@ -95,11 +95,6 @@ def check_run(args: argparse.Namespace) -> list[str]:
     for arm in names:
         make_erase(arm, None, **keywords_of(args, Erasing), matched_to=matched_to(names))
     return names
-
-
-def matched_to(names: Sequence[str]) -> str:
-    """The arm whose square ``random-matched`` erases elsewhere: the one that leads, or the paper's."""
-    return "online" if names[0] == "online" else "point"
 
 
 def round_options(args: argparse.Namespace, dataset: Any) -> RoundOptions:

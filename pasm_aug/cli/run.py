@@ -45,6 +45,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_erasing(parser)
     add_method(parser)
     add_training(parser)
+    parser.set_defaults(augment="online")  # of what was measured the best (benchmarks/README.md)
 
 
 def _add_rounds(parser: argparse.ArgumentParser) -> None:

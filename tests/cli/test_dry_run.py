@@ -11,7 +11,20 @@ QUICK = ["--dry-run", "--quiet", "--device", "cpu", "--limit", "70", "--batch-si
 
 
 def test_every_stage_is_tried_and_nothing_stays(empty, capsys):
-    words = ["run", *QUICK, "--baselines", "none,shuffled", "--teacher-epochs", "50", "--epochs", "9", "--warmup", "5"]
+    words = [
+        "run",
+        "--augment",
+        "point",
+        *QUICK,
+        "--baselines",
+        "none,shuffled",
+        "--teacher-epochs",
+        "50",
+        "--epochs",
+        "9",
+        "--warmup",
+        "5",
+    ]
     assert main(words) == 0
     out = capsys.readouterr().out
     stages = [line.split(" ok ")[0].strip() for line in out.splitlines() if " ok " in line]
@@ -41,7 +54,7 @@ def test_the_options_that_rounds_need_do_not_break_it(empty, capsys):
     assert "with 0 rounds" in capsys.readouterr().out
     words = ["--rounds", "3", "--baselines", "", "--search", "exhaustive", "--class-weights", "balanced"]
     words += ["--ema", "0.9", "--label-smoothing", "0.1", "--sampling", "balanced", "--schedule", "cosine"]
-    assert main(["run", *QUICK, *words, "--keep-points", "2", "--refresh", "0.1"]) == 0
+    assert main(["run", "--augment", "point", *QUICK, *words, "--keep-points", "2", "--refresh", "0.1"]) == 0
     out = capsys.readouterr().out
     assert "with 3 rounds" in out
     assert "Each further round" not in out

@@ -15,13 +15,14 @@ from pasm_aug.models import load_model
 from tests.shapes import Shapes
 
 QUICK = ["--limit", "42", "--batch-size", "16", "--quiet", "--device", "cpu"]
+POINT = ["run", "--augment", "point", *QUICK]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished run on a few drawn faces."""
     out = tmp_path_factory.mktemp("run") / "out"
-    assert main(["run", *QUICK, "--teacher-epochs", "2", "--epochs", "1", "--rounds", "2", "--out", str(out)]) == 0
+    assert main([*POINT, "--teacher-epochs", "2", "--epochs", "1", "--rounds", "2", "--out", str(out)]) == 0
     return out
 
 
@@ -40,7 +41,7 @@ def test_run_leaves_the_folder_of_the_contract(finished):
     model = json.loads((finished / "round-1" / "model.json").read_text())
     assert model["architecture"] == "small"
     page = (finished / "report.html").read_text()
-    assert "pasm-aug run --limit 42 --rounds 2 --teacher-epochs 2 --epochs 1 --batch-size 16<" in page
+    assert "pasm-aug run --limit 42 --rounds 2 --teacher-epochs 2 --augment point --epochs 1 --batch-size 16<" in page
     assert f"pasm_aug {model['versions']['pasm_aug']}, python " in page
     assert "paired image by image." in page  # the worst case under a square too
     assert len(PositionCache.open(finished / "round-1" / "positions.safetensors")) == 42
@@ -48,7 +49,7 @@ def test_run_leaves_the_folder_of_the_contract(finished):
 
 def test_run_again_trains_nothing_and_says_the_same(finished, capsys):
     before = (finished / "round-2" / "model.safetensors").stat().st_mtime_ns
-    assert main(["run", *QUICK, "--teacher-epochs", "2", "--epochs", "1", "--rounds", "2", "--out", str(finished)]) == 0
+    assert main([*POINT, "--teacher-epochs", "2", "--epochs", "1", "--rounds", "2", "--out", str(finished)]) == 0
     out = capsys.readouterr().out
     assert "going on with the run" in out
     assert "RandomErasing (torchvision)" in out
@@ -57,7 +58,7 @@ def test_run_again_trains_nothing_and_says_the_same(finished, capsys):
 
 
 def test_run_with_other_options_into_the_same_folder_is_refused(finished, capsys):
-    assert main(["run", *QUICK, "--teacher-epochs", "2", "--epochs", "2", "--rounds", "2", "--out", str(finished)]) == 2
+    assert main([*POINT, "--teacher-epochs", "2", "--epochs", "2", "--rounds", "2", "--out", str(finished)]) == 2
     assert "epochs was 1, now 2" in capsys.readouterr().err
 
 
@@ -205,7 +206,7 @@ def test_a_network_of_other_classes_is_refused_by_name(finished, tmp_path, capsy
     teacher = str(finished / "round-0")
     for words in (
         ["run", "--teacher", teacher, "--out", str(tmp_path / "out")],
-        ["run", "--miner", teacher, "--out", str(tmp_path / "out")],
+        ["run", "--augment", "point", "--miner", teacher, "--out", str(tmp_path / "out")],
         ["train", "--teacher", teacher, "--out", str(tmp_path / "out")],
         ["mine", "--teacher", teacher, "--out", str(tmp_path / "c")],
     ):
@@ -252,16 +253,14 @@ def test_preset_gives_way_to_options_beside_it():
 
 def test_ctrl_c_is_one_line(tmp_path):
     words = ["run", *QUICK, "--teacher-epochs", "999", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pasm_aug", *words],
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a background job ignores it
-    )
+    foreground = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # in the background: ignored
+    script = f"{foreground}; import sys; from pasm_aug.cli.entry import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen([sys.executable, "-c", script, *words], stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (tmp_path / "out" / "round-0" / "training.safetensors").exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    assert process.communicate()[1].splitlines()[-1] == "pasm-aug: interrupted; the same command goes on from here"
+    error = process.communicate(timeout=120)[1]
+    assert error.splitlines()[-1] == "pasm-aug: interrupted; the same command goes on from here"
     assert process.returncode == 130
 
 
@@ -298,7 +297,7 @@ def test_decoded_images_give_the_same_points(finished, tmp_path):
 
 def test_every_arm_of_erasing_by_command(finished, tmp_path):
     arms = "random-matched,shuffled,shuffled-class,cam-peak,cam-region"
-    words = ["run", *QUICK, "--teacher", str(finished / "round-0"), "--epochs", "1", "--rounds", "1", "--budget", "8"]
+    words = [*POINT, "--teacher", str(finished / "round-0"), "--epochs", "1", "--rounds", "1", "--budget", "8"]
     assert main([*words, "--baselines", arms, "--out", str(tmp_path)]) == 0
     rows = [row.split(",") for row in (tmp_path / "rounds.csv").read_text().splitlines()]
     share = {row[0]: float(row[rows[0].index("erased_share")]) for row in rows[1:]}
@@ -336,7 +335,7 @@ def test_the_options_of_a_run_are_kept_and_run_it_again(finished, tmp_path, caps
 
 
 def test_rounds_with_everything_switched_on(tmp_path):
-    words = ["run", *QUICK, "--teacher-epochs", "2", "--epochs", "2", "--baselines", "none", "--patience", "2"]
+    words = [*POINT, "--teacher-epochs", "2", "--epochs", "2", "--baselines", "none", "--patience", "2"]
     words += ["--margin", "0.5", "--keep-points", "2", "--refresh", "0.05", "--label-smoothing", "0.1"]
     words += ["--class-weights", "balanced", "--ema", "0.5", "--schedule", "cosine", "--warmup", "1"]
     assert main([*words, "--out", str(tmp_path)]) == 0

@@ -21,7 +21,7 @@ RUN = ["run", *MACHINE, *NOISE, "--teacher-epochs", "3", "--epochs", "2"]
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("asm") / "out"
-    assert main([*RUN, "--method", "pasm+asm", "--budget", "4", "--out", str(out)]) == 0
+    assert main([*RUN, "--method", "pasm+asm", "--augment", "point", "--budget", "4", "--out", str(out)]) == 0
     return out
 
 
@@ -63,7 +63,7 @@ def test_the_arm_plain_forks_from_a_teacher_that_believed_all_labels(finished):
 
 
 def test_the_same_again_reprints_and_other_options_are_refused(finished, capsys):
-    words = [*RUN, "--method", "pasm+asm", "--budget", "4", "--out", str(finished)]
+    words = [*RUN, "--method", "pasm+asm", "--augment", "point", "--budget", "4", "--out", str(finished)]
     assert main(words) == 0
     said = capsys.readouterr().out
     for name in ("first teacher, of plain training", "plain training: all labels believed", "ASM: wrong labels sorted"):
@@ -80,7 +80,7 @@ def test_a_lost_round_is_done_again_to_the_same_end(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
     shutil.rmtree(copy / "round-1")
-    words = [*RUN, "--method", "pasm+asm", "--budget", "4", "--out", str(copy)]
+    words = [*RUN, "--method", "pasm+asm", "--augment", "point", "--budget", "4", "--out", str(copy)]
     assert main(words) == 0
     for name in ("partition.safetensors", "model.safetensors"):
         assert (copy / "round-1" / name).read_bytes() == (finished / "round-1" / name).read_bytes()

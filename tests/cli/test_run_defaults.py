@@ -1,9 +1,11 @@
-"""What `pasm-aug run` promises of its defaults: a teacher in the right regime, and points where the expression is."""
+"""What `pasm-aug run` promises of its defaults: squares searched in the step, a teacher in the right regime."""
+
+import json
 
 import numpy as np
 import pytest
 
-from pasm_aug.cli.entry import build_parser
+from pasm_aug.cli.entry import build_parser, main, parse
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model
@@ -14,6 +16,41 @@ from pasm_aug.search.mine import mine_positions
 from pasm_aug.training.evaluation import evaluate
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.paired_view import PairedView
+
+QUICK = ["--limit", "42", "--batch-size", "16", "--quiet", "--device", "cpu", "--teacher-epochs", "1", "--epochs", "1"]
+
+
+def test_without_options_squares_are_searched_in_the_step_and_compared_with_the_same_at_random(tmp_path, capsys):
+    assert main(["run", *QUICK, "--out", str(tmp_path)]) == 0
+    arms = {}
+    for folder in (tmp_path, *(tmp_path / "baselines").iterdir()):
+        options = json.loads((folder / "options.json").read_text())
+        arms[options["augment"]] = options["erasing"]
+    assert arms.keys() == {"online", "none", "random", "random-matched"}
+    assert (arms["online"]["queries"], arms["online"]["hardness"]) == (4, "worst")
+    assert [arms["random-matched"][name] for name in ("size", "value", "p")] == [13 / 48, "mean", 1.0]
+    assert not list(tmp_path.rglob("positions.safetensors"))  # nothing is mined
+    assert (tmp_path / "round-1" / "erased.safetensors").exists()
+    assert "online PASM" in capsys.readouterr().out
+
+
+def test_the_paper_is_one_preset_away_and_an_arm_beside_it_wins():
+    assert parse(["run"]).augment == "online"
+    assert parse(["run", "--preset", "paper"]).augment == "point"
+    assert parse(["run", "--preset", "paper", "--augment", "shuffled"]).augment == "shuffled"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--search", "paper"], ["--objective", "patch"], ["--miner", "x"], ["--refresh", ".1"], ["--keep-points", "2"]],
+)
+def test_how_points_are_mined_says_nothing_where_none_are(words, tmp_path, capsys):
+    out = ["--quiet", "--out", str(tmp_path / "out")]
+    assert main(["run", *words, *out]) == 2
+    assert f"{words[0]} needs an arm that mines points, as --augment point does; got online" in capsys.readouterr().err
+    assert main(["run", *words, *out, "--baselines", "point", "--root", "/nowhere", "--data", "folder"]) == 2
+    assert "needs an arm" not in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -43,7 +43,8 @@ OPTIONS = {
     "progress": False,
 }
 COMMAND = [
-    "run", "--data", "synthetic", "--limit", "42", "--image-size", "24", "--model", "tests.rounds.last_runs:tiny_net",
-    "--teacher-epochs", "3", "--epochs", "2", "--rounds", "1", "--batch-size", "16", "--budget", "8", "--ema", "0.9",
-    "--baselines", "random-matched", "--device", "cpu", "--quiet",
+    "run", "--augment", "point", "--data", "synthetic", "--limit", "42", "--image-size", "24",
+    "--model", "tests.rounds.last_runs:tiny_net", "--teacher-epochs", "3", "--epochs", "2", "--rounds", "1",
+    "--batch-size", "16", "--budget", "8", "--ema", "0.9", "--baselines", "random-matched", "--device", "cpu",
+    "--quiet",
 ]  # fmt: skip

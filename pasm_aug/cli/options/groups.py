@@ -24,6 +24,7 @@ SEARCHES = ("seeded", "paper", "exhaustive")
 
 # What the paper states (section IV); the search's size is Su et al.'s, the batch size and the epochs are ours.
 PAPER: dict[str, Any] = {
+    "augment": "point",
     "p": 1.0,
     "value": "point",
     "mask_size": 31 / 224,

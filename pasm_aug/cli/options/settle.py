@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from pasm_aug.cli.options.groups import default_image_size
@@ -10,7 +11,7 @@ from pasm_aug.cli.options.network import check_classes
 from pasm_aug.cli.options.noise import settle_noise
 from pasm_aug.cli.options.training import BASELINES, check_training, settle_method, settle_square
 from pasm_aug.core.errors import UserError
-from pasm_aug.rounds.arms import MINED, check_arm
+from pasm_aug.rounds.arms import MINED, check_arm, mines
 
 
 def settle_run(args: argparse.Namespace) -> list[str]:
@@ -24,7 +25,21 @@ def settle_run(args: argparse.Namespace) -> list[str]:
     names = [args.augment, *(arm for arm in args.baselines.split(",") if arm and arm != args.augment)]
     for arm in names:
         check_arm(arm)
+    _check_mining(args, names)
     return names
+
+
+def _check_mining(args: argparse.Namespace, names: list[str]) -> None:
+    """Refuse what says how points are mined where no arm mines any, instead of passing over it in silence."""
+    usual = {"search": "seeded", "objective": "true_prob", "miner": None, "refresh": 0.0, "keep_points": 1}
+    given = [f"--{name.replace('_', '-')}" for name, value in usual.items() if getattr(args, name) != value]
+    if given and not any(mines(arm, matched_to(names)) for arm in names):
+        raise UserError(f"{given[0]} needs an arm that mines points, as --augment point does; got {', '.join(names)}")
+
+
+def matched_to(names: Sequence[str]) -> str:
+    """The arm whose square ``random-matched`` erases elsewhere: the one that leads, or the paper's."""
+    return "online" if names[0] == "online" else "point"
 
 
 def settle_train(args: argparse.Namespace) -> None:
