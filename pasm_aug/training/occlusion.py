@@ -69,7 +69,7 @@ def evaluate_occlusion(
         windows: on a CPU, recompute of the network only what a square reaches, if torch.fx can follow it (which is
             tried out): the same logits but for rounding, for half the time or two thirds of it.
         preprocess: uint8 (B, C, H, W) → network input; default the model's own ``.preprocess``.
-        batch_size: images a forward; default 256, and 32 on a CPU, whose caches hold no more.
+        batch_size: images a forward; default 256, and 128 on a CPU, whose caches hold no more.
         seed: of the "random" fill. progress: show a bar.
 
     Returns:
@@ -88,7 +88,7 @@ def evaluate_occlusion(
     hidden = bands_of(height, width) if bands else {}
     state, length = process_state(device), len(dataset)
     rank, world = state.process_index, state.num_processes
-    at_once = batch_size or (32 if state.device.type == "cpu" else 256)
+    at_once = batch_size or (128 if state.device.type == "cpu" else 256)
     network = OccludedNetwork(model.to(state.device), preprocess_of(model, preprocess), at_once, seed)
     if isinstance(network.preprocess, nn.Module):
         network.preprocess = network.preprocess.to(state.device)
