@@ -58,7 +58,7 @@ def main() -> None:
 
     best = PointSearch("exhaustive").run(teacher, images, labels)
     rows = [{"search": "exhaustive", "forwards": float(best.forwards.mean()), "mean": 1.0, "worst": 1.0}]
-    searches = [("seeded", PointSearch("seeded"))]
+    searches = [("seeded", PointSearch("seeded", budget=80))]
     searches += [(f"paper, {g} generations", PointSearch("paper", generations=g, seed=args.seed)) for g in GENERATIONS]
     for name, search in tqdm(searches):
         result = search.run(teacher, images, labels)

@@ -112,7 +112,9 @@ def captured(subject: Subject) -> dict[str, Any]:
     searches["seeded, budget 50, then 3 generations of 16"] = PointSearch(
         budget=50, generations=3, population_size=16, seed=args.seed
     )
-    searches["input gradient alone, 64 candidates"] = PointSearch(candidates=64, incremental=False, seed=args.seed)
+    searches["input gradient alone, 64 candidates"] = PointSearch(
+        budget=80, candidates=64, incremental=False, seed=args.seed
+    )
     for size, generations in args.paper:
         searches[f"paper, {size} × {generations} generations"] = PointSearch(
             "paper", population_size=size, generations=generations, seed=args.seed
@@ -146,7 +148,7 @@ def captured(subject: Subject) -> dict[str, Any]:
 def methods(subject: Subject, images: Tensor, classes: int) -> dict[str, tuple[Method, Method | None]]:
     """By name: the method, and the same with a tiny budget to warm up; small ones first."""
     seed, genes, large = subject.args.seed, 2 + images.shape[1], subject.args.reference_budget
-    seeded, tiny = PointSearch(seed=seed), PointSearch("paper", population_size=8, generations=1, seed=seed)
+    seeded, tiny = PointSearch(budget=80, seed=seed), PointSearch("paper", population_size=8, generations=1, seed=seed)
     found: dict[str, tuple[Method, Method | None]] = {"ours, seeded": (ours(seeded), ours(seeded))}
     if not subject.small:
         found[f"ours, seeded, budget {large:g}"] = ours(replace(seeded, budget=large)), None
@@ -271,7 +273,7 @@ def speed(subject: Subject) -> dict[str, Any]:
             "query, whole network": (lambda: query(whole), whole),
             "query by windows": (lambda: query(queries, maps), queries),
             "mining an image, seeded": (
-                lambda: PointSearch(seed=seed).run(model, images[:mined], labels[:mined]),
+                lambda: PointSearch(budget=80, seed=seed).run(model, images[:mined], labels[:mined]),
                 mined,
             ),
             "training step, an image": (torch.enable_grad()(step), batch),
@@ -394,7 +396,7 @@ def main() -> None:
     for part, run in (("captured", captured), ("peers", peers), ("speed", speed)):
         if args.only in (None, part):
             about = {"seed": args.seed, "versions": versions(), "machine": machine()}
-            about["seeded"] = PointSearch(seed=args.seed).settings()  # what "seeded" means without further word
+            about["seeded"] = PointSearch(budget=80, seed=args.seed).settings()
             result[part] = about | run(subject)
             write_json(args.out, result)
     for part, columns in (("captured", CAPTURED), ("peers", PEERS), ("speed", SPEED)):

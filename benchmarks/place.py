@@ -301,15 +301,15 @@ def main() -> None:
     network = trace(teacher, teacher.preprocess(images[:1]))
     assert network is not None
     searches = {
-        "mined point": (teacher, PointSearch()),
+        "mined point": (teacher, PointSearch(budget=80)),
         "exhaustive point": (teacher, PointSearch("exhaustive")),
-        "five points": (teacher, PointSearch(points=5, min_distance=4)),
+        "five points": (teacher, PointSearch(budget=80, points=5, min_distance=4)),
     }
     points = {name: search.run(model, images, labels) for name, (model, search) in tqdm(searches.items())}
     mined = {"mined point, exhaustive point": (points["mined point"], points["exhaustive point"])}
     if pair:
-        seeds = [PointSearch().run(model, images, labels) for model in pair]
-        squares = [PointSearch(objective="patch").run(model, images, labels) for model in pair]
+        seeds = [PointSearch(budget=80).run(model, images, labels) for model in pair]
+        squares = [PointSearch(objective="patch", budget=80).run(model, images, labels) for model in pair]
         mined |= {"points of two seeds": tuple(seeds), "squares of two seeds": tuple(squares)}
     cam, steepest = peaks(teacher, network, images, labels)
     result: dict[str, Any] = {

@@ -29,7 +29,7 @@ def twice_the_margin(logits, labels):
         (PointSearch(), "PointSearch('seeded')"),
         (PointSearch("paper", points=2, seed=3), "PointSearch('paper', points=2, seed=3)"),
         (PointSearch(objective=twice_the_margin), f"PointSearch('seeded', objective='{__name__}.twice_the_margin')"),
-        (PointSearch(budget=20, incremental=False), "PointSearch('seeded', budget=20, incremental=False)"),
+        (PointSearch(budget=80, incremental=False), "PointSearch('seeded', budget=80, incremental=False)"),
     ],
 )
 def test_a_search_names_what_is_not_as_usual(search, said):

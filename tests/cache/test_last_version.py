@@ -53,7 +53,8 @@ def mine(dataset, path, points=1, seed=0, run=PointSearch.run, **options):
     """The call of each file: grey ones from every image, colour ones two points from those classified right."""
     counted = type("Counted", (PointSearch,), {"run": run})
     colour = isinstance(dataset, Coloured)
-    search = counted("seeded", candidates=8, points=points, misclassified="skip" if colour else "mine")
+    then = {"budget": 80, "candidates": 8, "misclassified": "skip" if colour else "mine"}
+    search = counted("seeded", points=points, **then)
     options |= {"preprocess": to_grey} if colour else {}
     return mine_positions(own_net(seed), dataset, path, search=search, device="cpu", progress=False, **options)
 

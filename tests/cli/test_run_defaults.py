@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pasm_aug.cli.entry import build_parser, main, parse
+from pasm_aug.cli.options.groups import SEARCH_BUDGET
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model
@@ -13,6 +14,7 @@ from pasm_aug.report.regions import region_shares
 from pasm_aug.report.verdict import FITTED
 from pasm_aug.rounds.arms import default_geometry
 from pasm_aug.search.mine import mine_positions
+from pasm_aug.search.options import SearchOptions
 from pasm_aug.training.evaluation import evaluate
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.paired_view import PairedView
@@ -32,6 +34,10 @@ def test_without_options_squares_are_searched_in_the_step_and_compared_with_the_
     assert not list(tmp_path.rglob("positions.safetensors"))  # nothing is mined
     assert (tmp_path / "round-1" / "erased.safetensors").exists()
     assert "online PASM" in capsys.readouterr().out
+
+
+def test_a_search_may_spend_the_same_by_command_and_in_python():
+    assert SearchOptions().budget == SEARCH_BUDGET
 
 
 def test_the_paper_is_one_preset_away_and_an_arm_beside_it_wins():
