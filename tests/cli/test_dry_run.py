@@ -11,20 +11,8 @@ QUICK = ["--dry-run", "--quiet", "--device", "cpu", "--limit", "70", "--batch-si
 
 
 def test_every_stage_is_tried_and_nothing_stays(empty, capsys):
-    words = [
-        "run",
-        "--augment",
-        "point",
-        *QUICK,
-        "--baselines",
-        "none,shuffled",
-        "--teacher-epochs",
-        "50",
-        "--epochs",
-        "9",
-        "--warmup",
-        "5",
-    ]
+    words = ["run", "--augment", "point", *QUICK, "--baselines", "none,shuffled"]
+    words += ["--teacher-epochs", "50", "--epochs", "9", "--warmup", "5"]
     assert main(words) == 0
     out = capsys.readouterr().out
     stages = [line.split(" ok ")[0].strip() for line in out.splitlines() if " ok " in line]

@@ -7,6 +7,7 @@ import pytest
 
 from pasm_aug.cli.entry import build_parser, main, parse
 from pasm_aug.cli.options.groups import SEARCH_BUDGET
+from pasm_aug.cli.options.settle import settle_run
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model
@@ -43,7 +44,8 @@ def test_a_search_may_spend_the_same_by_command_and_in_python():
 def test_the_paper_is_one_preset_away_and_an_arm_beside_it_wins():
     assert parse(["run"]).augment == "online"
     assert parse(["run", "--preset", "paper"]).augment == "point"
-    assert parse(["run", "--preset", "paper", "--augment", "shuffled"]).augment == "shuffled"
+    args = parse(["run", "--preset", "paper", "--augment", "online"])
+    assert (settle_run(args)[0], args.lr) == ("online", 0.01)
 
 
 @pytest.mark.parametrize(

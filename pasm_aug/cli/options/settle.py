@@ -32,6 +32,8 @@ def settle_run(args: argparse.Namespace) -> list[str]:
 def _check_mining(args: argparse.Namespace, names: list[str]) -> None:
     """Refuse what says how points are mined where no arm mines any, instead of passing over it in silence."""
     usual = {"search": "seeded", "objective": "true_prob", "miner": None, "refresh": 0.0, "keep_points": 1}
+    if args.preset:  # its search is of its own arm
+        del usual["search"]
     given = [f"--{name.replace('_', '-')}" for name, value in usual.items() if getattr(args, name) != value]
     if given and not any(mines(arm, matched_to(names)) for arm in names):
         raise UserError(f"{given[0]} needs an arm that mines points, as --augment point does; got {', '.join(names)}")
