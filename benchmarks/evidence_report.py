@@ -80,7 +80,8 @@ def gains(found: Cells, lead: str, count: int) -> list[dict[str, Any]]:
                 "p": p,
                 "seen": detectable(100 * apart.mean(1)),
                 "worst": f"{worst.mean():+.2f} ± {half:.2f}",
-                "points": (100 * apart.mean(), 100 * low, 100 * high),
+                "test_points": (100 * apart.mean(), 100 * low, 100 * high),
+                "worst_points": (worst.mean(), worst.mean() - half, worst.mean() + half),
             }
         )
     for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
@@ -89,17 +90,23 @@ def gains(found: Cells, lead: str, count: int) -> list[dict[str, Any]]:
 
 
 def forest(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> None:
-    """PNG: a line for each other arm, with its interval."""
-    figure = Figure((6, 0.8 + 0.32 * len(rows)), layout="constrained")
-    panel = figure.subplots()
-    for place, row in enumerate(rows):
-        middle, low, high = row["points"]
-        panel.errorbar([middle], [place], xerr=[[middle - low], [high - middle]], fmt="o", color="#c2410c", capsize=3)
-    panel.axvline(0, color="#888", linewidth=1)
-    panel.set_yticks(range(len(rows)), [row["arm"] for row in rows])
-    panel.set_ylim(len(rows) - 0.5, -0.5)
-    panel.set_title(title, fontsize=10)
-    panel.set_xlabel("points of test accuracy, 95 % (seeds × images)")
+    """PNG: a line for each other arm, with its interval, on whole images and in the worst case."""
+    figure = Figure((9, 0.9 + 0.32 * len(rows)), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    kinds = {
+        "test_points": "of test accuracy (seeds × images)",
+        "worst_points": "right wherever a square stands (seeds)",
+    }
+    for panel, (name, told) in zip(panels, kinds.items(), strict=True):
+        for place, row in enumerate(rows):
+            middle, low, high = row[name]
+            ends = [[middle - low], [high - middle]]
+            panel.errorbar([middle], [place], xerr=ends, fmt="o", color="#c2410c", capsize=3)
+        panel.axvline(0, color="#888", linewidth=1)
+        panel.set_xlabel(f"points {told}, 95 %", fontsize=9)
+    panels[0].set_yticks(range(len(rows)), [row["arm"] for row in rows])
+    panels[0].set_ylim(len(rows) - 0.5, -0.5)
+    figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=150)
 
 
