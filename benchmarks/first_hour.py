@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -46,10 +45,11 @@ def scripts() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1400)
-    parser.add_argument("--work", type=Path, default=Path("runs/first_hour"), help="made anew")
+    parser.add_argument("--work", type=Path, default=Path("runs/first_hour"), help="a new folder")
     args = parser.parse_args()
-    shutil.rmtree(args.work, ignore_errors=True)
     work = args.work.resolve()
+    if work.exists():
+        parser.error(f"--work must be a folder that is not there yet, got {work}")
     work.mkdir(parents=True)
     activate = f". {work}/venv/bin/activate"
     install = readme("pip install -e . &&").partition("&&")[0].strip()
