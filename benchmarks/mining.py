@@ -314,14 +314,14 @@ def drawn_faces_teacher(epochs: int, seed: int) -> nn.Module:
     """The small network, trained on drawn faces as ``generations.py`` does."""
     from pasm_aug.data.in_memory import InMemory
     from pasm_aug.data.synthetic.dataset import SyntheticExpressions
-    from pasm_aug.rounds.arms import default_geometry
+    from pasm_aug.rounds.arms import make_geometry
     from pasm_aug.training.evaluation import evaluate
     from pasm_aug.training.trainer import train
     from pasm_aug.transforms.paired_view import PairedView
 
     faces = InMemory(SyntheticExpressions("train"))
     model = build_model("small", 7, seed=seed)
-    train(model, faces, augment=PairedView(default_geometry()), epochs=epochs, lr=0.05, seed=seed)
+    train(model, faces, augment=PairedView(make_geometry()), epochs=epochs, lr=0.05, seed=seed)
     test = evaluate(model, InMemory(SyntheticExpressions("test"))).accuracy
     model.info = {"image_size": 48, "accuracy": {"train": evaluate(model, faces).accuracy, "test": test}}
     return model.eval()

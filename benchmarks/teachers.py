@@ -24,7 +24,7 @@ from torchvision.transforms import v2
 from pasm_aug.data.fer2013 import FER2013
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.models import Preprocess, build_model, save_model
-from pasm_aug.rounds.arms import default_geometry
+from pasm_aug.rounds.arms import make_geometry
 from pasm_aug.training.evaluation import evaluate
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.paired_view import PairedView
@@ -72,7 +72,7 @@ def make_teacher(name: str, root: Path, out: Path, *, seed: int = 0) -> None:
     for checkpoint, (pixels, count, epochs, lr) in zip(checkpoints, recipe.stages, strict=True):
         data = faces(root, "train", pixels, count)
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        augment = PairedView(default_geometry())
+        augment = PairedView(make_geometry())
         train(
             model, data, augment=augment, epochs=epochs, lr=lr, milestones=(0.5, 0.8) if epochs > 2 else (0.5,),
             seed=seed, checkpoint=checkpoint, name=f"{name} at {pixels} px",

@@ -8,6 +8,7 @@ from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import add_data, add_machine, add_model
 from pasm_aug.cli.options.network import OWN
 from pasm_aug.cli.options.noise import add_noise
+from pasm_aug.cli.options.training import add_geometry
 from pasm_aug.core.parsers import at_least, path
 from pasm_aug.training.options import LossOptions, TrainingOptions
 
@@ -60,6 +61,7 @@ def add_audit(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "training (of the folds' networks; few images, few epochs: what fits wrong labels judges worse)"
     )
+    add_geometry(group)
     add_fields(group, TrainingOptions, "training")
     for keyword in ("sampling", "ema"):
         add_fields(group, TrainingOptions, "care", only=keyword)

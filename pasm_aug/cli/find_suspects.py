@@ -22,7 +22,7 @@ from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.groups import default_image_size
 from pasm_aug.cli.options.network import check_classes
 from pasm_aug.cli.options.noise import settle_noise
-from pasm_aug.cli.recorded import config_of
+from pasm_aug.cli.recorded import BEFORE, config_of
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_atomic, write_csv, write_json
 from pasm_aug.core.image_content import dataset_digest
@@ -36,7 +36,7 @@ from pasm_aug.data.noisy_labels import NoisyLabels
 from pasm_aug.data.origin import labels_of
 from pasm_aug.report.suspect_sheet import MOST, suspect_sheet
 from pasm_aug.report.suspects import Findings
-from pasm_aug.rounds.arms import default_geometry
+from pasm_aug.rounds.arms import make_geometry
 from pasm_aug.training.evaluation import logits_of
 from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.options import LossOptions, TrainingOptions
@@ -104,7 +104,7 @@ def record(args: argparse.Namespace, dataset: Any) -> None:
     file = args.out / "audit.json"
     if file.exists():
         other = f"--out {args.out} holds an audit of other options or labels ({{differing}}): choose another --out"
-        refuse(read_json(file), options, other)
+        refuse(BEFORE | read_json(file), options, other)
         say(f"going on with the audit in {args.out}")
     elif args.out.exists() and any(args.out.iterdir()):
         raise UserError(f"--out must be a new folder or an existing audit's, got {args.out}, which holds other files")
@@ -130,7 +130,7 @@ def judged(args: argparse.Namespace, images: JoinedSplits, dataset: Any, counts:
             seed=args.seed,
             groups=persons(images),
             out=args.out / "folds",
-            augment=default_geometry(),
+            augment=make_geometry(args.geometry),
             loss=functools.partial(distillation_loss, **keywords_of(args, LossOptions)),
             options=replaced(TrainingOptions(), **keywords_of(args, TrainingOptions)),
             workers=args.workers,

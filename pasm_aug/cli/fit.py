@@ -27,7 +27,7 @@ from pasm_aug.core.processes import process_state
 from pasm_aug.core.seeding import seeded
 from pasm_aug.data.origin import labels_of
 from pasm_aug.models import save_model
-from pasm_aug.rounds.arms import MINED, arm_positions, default_geometry, hit_rate, make_erase
+from pasm_aug.rounds.arms import MINED, arm_positions, hit_rate, make_erase, make_geometry
 from pasm_aug.rounds.erasing import Erasing
 from pasm_aug.rounds.folder import read_round, write_round
 from pasm_aug.rounds.options import RoundOptions
@@ -104,7 +104,7 @@ def fit(args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module
         network,
         train_split,
         val=val,
-        augment=PairedView(erase, default_geometry()),
+        augment=PairedView(erase, make_geometry(args.geometry)),
         teacher=teacher,
         loss=functools.partial(distillation_loss, **vars(weights) | {"class_weights": balanced}),
         method=method,

@@ -31,7 +31,7 @@ from pasm_aug.core.weights import misfit
 from pasm_aug.report.regions import region_sentence, region_shares
 from pasm_aug.rounds import options as rounds_options
 from pasm_aug.rounds.algorithm import iter_rounds
-from pasm_aug.rounds.arms import AUGMENTS, default_geometry, make_erase
+from pasm_aug.rounds.arms import AUGMENTS, make_erase, make_geometry
 from pasm_aug.rounds.erasing import Erasing
 from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult, write_rounds
@@ -118,7 +118,7 @@ def round_options(args: argparse.Namespace, dataset: Any) -> RoundOptions:
             "teacher": open_first_teacher(args, dataset.classes) if args.teacher else None,
             "miner": open_model(args, "miner", dataset.classes) if args.miner else None,
             "teacher_training": {"epochs": args.teacher_epochs, "lr": args.teacher_lr},
-            "geometry": default_geometry(),
+            "geometry": make_geometry(args.geometry),
             "search": search,
             "progress": not args.quiet,
         }

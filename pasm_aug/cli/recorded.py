@@ -15,6 +15,7 @@ from pasm_aug.rounds import options
 # Of the command line alone, and without influence on results: a run goes on with others of these.
 HERE_ONLY = {"out", "seeds", "decoded", "command", "quiet", "preset", "started", "options", "dry_run", "deterministic"}
 HERE_ONLY |= {"tensorboard"}  # another name of --tracker
+BEFORE = {"noise": None, "geometry": "flip"}  # what was so before there were these options
 
 
 def plain(value: Any) -> Any:
@@ -40,7 +41,7 @@ def check_config(out: Path, config: dict[str, Any]) -> bool:
     file = out / "config.json"
     if not file.exists():
         return False
-    recorded = {"noise": None} | read_json(file)  # a run from before there was this option had none
+    recorded = BEFORE | read_json(file)
     recorded.pop("baselines", None)  # more of them may follow; none changes another arm's results
     for name, now in config.items():  # the same folder in other words
         if isinstance(now, str) and os.path.isabs(now) and Path(str(recorded.get(name))).resolve() == Path(now):

@@ -13,7 +13,7 @@ from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.models import build_model
 from pasm_aug.report.regions import region_shares
 from pasm_aug.report.verdict import FITTED
-from pasm_aug.rounds.arms import default_geometry
+from pasm_aug.rounds.arms import make_geometry
 from pasm_aug.search.mine import mine_positions
 from pasm_aug.search.options import SearchOptions
 from pasm_aug.training.evaluation import evaluate
@@ -66,7 +66,7 @@ def test_the_first_teacher_fits_and_its_points_lie_where_the_expression_is(tmp_p
     options = build_parser().parse_args(["run"])
     faces = InMemory(SyntheticExpressions("train"), progress=False)
     teacher = build_model("small", 7)
-    view = PairedView(default_geometry())
+    view = PairedView(make_geometry())
     train(teacher, faces, augment=view, epochs=options.teacher_epochs, lr=options.teacher_lr, progress=False)
     assert evaluate(teacher, faces).accuracy >= FITTED
     assert 0.70 <= evaluate(teacher, InMemory(SyntheticExpressions("test"), progress=False)).accuracy <= 0.92

@@ -1,4 +1,5 @@
 import csv
+import json
 
 import pytest
 
@@ -116,3 +117,11 @@ def test_squares_searched_in_the_step(tmp_path, teacher, capsys):
         main([*words, "--hardness", "hard", "--out", str(tmp_path / "other")])
     assert stopped.value.code == 2
     assert "wanted worst, drawn or a number between 0 and 1, got 'hard'" in capsys.readouterr().err
+
+
+def test_geometry_is_recorded(tmp_path, capsys):
+    words = [*QUICK, "--epochs", "1", "--out", str(tmp_path / "net")]
+    assert main([*words, "--geometry", "none"]) == 0
+    assert json.loads((tmp_path / "net" / "config.json").read_text())["geometry"] == "none"
+    assert main(words) == 2
+    assert "geometry was none, now flip" in capsys.readouterr().err

@@ -3,8 +3,9 @@ import torch
 from torchvision.transforms import v2
 
 from pasm_aug.models import build_model
-from pasm_aug.rounds.arms import AUGMENTS, make_erase
+from pasm_aug.rounds.arms import AUGMENTS, GEOMETRIES, make_erase, make_geometry
 from pasm_aug.transforms.erase import PointAdversarialErase
+from pasm_aug.transforms.paired_view import PairedView
 
 
 def test_every_arm_has_a_transform_and_only_erases():
@@ -48,3 +49,23 @@ def test_random_matched_has_the_area_of_the_point_arm():
 def test_an_unknown_arm_is_named():
     with pytest.raises(ValueError, match="cutout"):
         make_erase("cutout", None)
+
+
+def test_geometries_are_told_by_name_and_move_only_what_they_say():
+    image = torch.zeros(1, 48, 48, dtype=torch.uint8)
+    image[:, 20:28, 4:12] = 255  # left of the middle
+    torch.manual_seed(0)
+    assert make_geometry("none") is None
+    flips = {bytes(make_geometry("flip")(image).numpy()) for _ in range(20)}
+    assert flips == {bytes(image.numpy()), bytes(image.flip(-1).numpy())}
+    moved = [make_geometry("affine")(image) for _ in range(20)]
+    assert len({bytes(each.numpy()) for each in moved}) == 20
+    assert all(float((each == 255).float().mean()) > 0.5 * float((image == 255).float().mean()) for each in moved)
+    assert set(GEOMETRIES) == {"none", "flip", "affine"}
+
+
+def test_geometry_goes_through_erased_and_clean_image_alike():
+    image = torch.randint(1, 255, (1, 48, 48), dtype=torch.uint8)
+    erased, clean, _ = PairedView(None, make_geometry("affine"))(image, 0)
+    assert torch.equal(erased, clean)
+    assert not torch.equal(clean, image)

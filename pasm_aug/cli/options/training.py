@@ -9,7 +9,7 @@ from pasm_aug.cli.options.groups import SEARCH_BUDGET, Switch, add_machine
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import path
 from pasm_aug.rounds import options
-from pasm_aug.rounds.arms import QUERIES, square_of
+from pasm_aug.rounds.arms import GEOMETRIES, QUERIES, square_of
 from pasm_aug.training.tracking import check_installed
 
 
@@ -72,6 +72,7 @@ def method_of(args: argparse.Namespace) -> dict[str, str]:
 
 def add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("training (section IV-B; Eq. 4)")
+    add_geometry(group)
     add_fields(group, options.RoundOptions, "training", first="training")
     group = parser.add_argument_group("noisy labels, rare classes, overfitting (all off by default)")
     add_fields(group, options.RoundOptions, "care", first="loss")
@@ -82,6 +83,15 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         "--deterministic",
         action=Switch,
         help="the same numbers from every run on a GPU too, at some speed; on a CPU they are the same anyway",
+    )
+
+
+def add_geometry(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--geometry",
+        choices=tuple(GEOMETRIES),
+        default="flip",
+        help="how training images are moved by chance. " + "; ".join(f"{k}: {text}" for k, text in GEOMETRIES.items()),
     )
 
 
