@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from asm_report import report
 from common import campaign, machine, table, versions
 from noise_peers import CoTeaching, ErasingAttention, JoCoR
-from online_gain import gains
 from torchvision.transforms import v2
 
 from pasm_aug import NoisyLabels, OnlineAdversarialErase, PairedView, build_model, evaluate, train
 from pasm_aug.asm.method import ASM
+from pasm_aug.asm.subsets import Partition
 from pasm_aug.asm.suspects import average_precision
 from pasm_aug.data.fer2013 import FER2013
 from pasm_aug.data.in_memory import InMemory
@@ -104,8 +105,22 @@ def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> 
             "noise_precision": round(float(noisy.flipped[found.noise].mean()), 4),
             "noise_recall": round(float(found.noise[noisy.flipped].mean()), 4),
             "ap_asm": round(average_precision(noisy.flipped, -found.p_label), 4),
+            "by_class": by_class(noisy, found),
         }
     return row
+
+
+def by_class(noisy: NoisyLabels, found: Partition) -> dict[str, list[float | None]]:
+    """By label, as ``asm_report.BY_CLASS``: of what is called clean, of what is called noise, of what is wrong."""
+
+    def share(of: np.ndarray, where: np.ndarray) -> float | None:
+        return round(float(of[where].mean()), 4) if where.any() else None
+
+    wrong, ours = noisy.flipped, [noisy.labels == label for label in range(len(noisy.classes))]
+    return {
+        name: [share(~wrong, here & found.clean), share(wrong, here & found.noise), share(found.noise, here & wrong)]
+        for name, here in zip(noisy.classes, ours, strict=True)
+    }
 
 
 def found_noise(noisy: NoisyLabels, probs: np.ndarray, name: str) -> dict[str, float]:
@@ -134,41 +149,6 @@ def run(args: argparse.Namespace, done: list[dict[str, Any]]) -> Iterator[dict[s
             yield {"data": args.data, **cell(arm, args.noise, seed, data, EPOCHS[args.data]), **about}
 
 
-def report(rows: list[dict[str, Any]]) -> str:
-    """Means of the arms, and asm against the others on the same seeds."""
-    by_arm: dict[str, dict[int, dict[str, Any]]] = {}
-    for row in rows:
-        by_arm.setdefault(row["arm"], {})[row["seed"]] = row
-
-    def mean(cells: dict[int, dict[str, Any]], name: str) -> float | None:
-        values = [row[name] for row in cells.values() if name in row]
-        return 100 * float(np.mean(values)) if values else None
-
-    names = ("val", "test", "clean_share", "clean_purity", "noise_precision", "noise_recall")
-    means = [
-        {"arm": arm, "seeds": len(cells), **{name: mean(cells, name) for name in names}}
-        | {"epochs": next(iter(cells.values()))["epochs"]}
-        | {"seconds": float(np.mean([row["train_seconds"] for row in cells.values()]))}
-        for arm, cells in by_arm.items()
-    ]
-    columns = {"arm": "arm", "seeds": "seeds", "epochs": "epochs", "seconds": "seconds|.0f"}
-    columns |= {name: f"{name.replace('_', ' ')}|.1f" for name in names}
-    areas = [
-        {
-            "arm": arm,
-            **{
-                name: (mean(cells, name) or 0) / 100 for name in sorted(next(iter(cells.values()))) if name[:3] == "ap_"
-            },
-        }
-        for arm, cells in by_arm.items()
-    ]
-    titles = {
-        name: name.replace("_", " ") + ("" if name == "arm" else "|.3f")
-        for name in {k: 0 for row in areas for k in row}
-    }
-    return "\n\n".join([table(columns, means), gains(by_arm, "asm", ["val", "test"]), table(titles, areas)])
-
-
 def times(name: str, data: dict[str, Any]) -> str:
     """Seconds of an epoch of ASM, once it calls labels noise, ÷ those of two networks' plain epochs, taken in turn."""
     noisy, view = NoisyLabels(data["train"], 0.3), PairedView(None, v2.RandomHorizontalFlip())
@@ -176,7 +156,9 @@ def times(name: str, data: dict[str, Any]) -> str:
     rows = []
     for turn in range(3):
         alone = train(build_model("small", 7, seed=turn), noisy, epochs=6, **options).history
-        both = train(build_model("pair:small", 7, seed=turn), noisy, method=ASM(), epochs=EPOCHS[name], **options).history
+        both = train(
+            build_model("pair:small", 7, seed=turn), noisy, method=ASM(), epochs=EPOCHS[name], **options
+        ).history
         plain, asm = (float(np.median([row["seconds"] for row in found[-4:]])) for found in (alone, both))
         share = float(np.mean([row["noise_share"] for row in both[-4:]]))
         rows.append({"turn": turn, "plain": plain, "asm": asm, "ratio": asm / (2 * plain), "noise": share})
