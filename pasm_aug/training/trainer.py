@@ -153,7 +153,8 @@ def train(
                     logits.cached = logits_of(
                         teacher, dataset, preprocess=for_teacher, device=options.device, workers=workers
                     )
-                transform = ErasedOnly(transform) if isinstance(transform, PairedView) else transform
+        if isinstance(transform, PairedView) and (logits is None or logits.cached is not None):
+            transform = ErasedOnly(transform)  # no teacher looks at the clean one
         plan = Plan(
             model=model,
             student=student,

@@ -45,6 +45,15 @@ class PairedView(nn.Module):
         self._steps = [] if then is None else _flat(then)
 
     def forward(self, *inputs: Any) -> tuple[Any, Any, Any]:
+        erased, clean, label = self._erased(*inputs)
+        for step in self._steps:
+            erased, clean = _together(step, erased, clean)
+        if type(erased) is not type(clean) or (isinstance(erased, Tensor) and erased.shape != clean.shape):
+            raise UserError(f"then must treat both images alike, got {_describe(erased)} and {_describe(clean)}")
+        return erased, clean, label
+
+    def _erased(self, *inputs: Any) -> tuple[Any, Any, Any]:
+        """(erased, clean, label), no geometry yet."""
         sample = inputs[0] if len(inputs) == 1 else inputs
         if not isinstance(sample, tuple | list) or len(sample) not in (2, 3):
             raise UserError(f"sample must be (image, label) or (image, label, index), got {_describe(sample)}")
@@ -58,11 +67,12 @@ class PairedView(nn.Module):
         if self.erase is not None:
             whole = isinstance(self.erase, v2.Transform)  # v2 takes the sample; v1 and plain functions the image alone
             erased = self.erase(erased, *sample[1:])[0] if whole else self.erase(erased)
-        for step in self._steps:
-            erased, clean = _together(step, erased, clean)
-        if type(erased) is not type(clean) or (isinstance(erased, Tensor) and erased.shape != clean.shape):
-            raise UserError(f"then must treat both images alike, got {_describe(erased)} and {_describe(clean)}")
         return erased, clean, label
+
+    def erased_only(self, *inputs: Any) -> tuple[Any, Any]:
+        """(erased, label), for where the clean image is not needed: the first of the pair, in half of the time."""
+        erased, _, label = self._erased(*inputs)
+        return self.clean_only(erased, label)
 
     def clean_only(self, image: Any, label: Any, *index: Any) -> tuple[Any, Any]:
         """(image, label) under the geometry, for what erases behind it."""
@@ -75,15 +85,14 @@ class PairedView(nn.Module):
 
 
 class ErasedOnly(nn.Module):
-    """The erased image and the label of a :class:`PairedView`, for where the clean one is not needed again."""
+    """The erased image and the label of a :class:`PairedView`, for where nobody sees the clean one."""
 
     def __init__(self, view: PairedView) -> None:
         super().__init__()
         self.view, self.erase = view, view.erase
 
     def forward(self, *sample: Any) -> tuple[Any, Any]:
-        erased, _, label = self.view(*sample)
-        return erased, label
+        return self.view.erased_only(*sample)
 
 
 def _flat(then: nn.Module) -> list[v2.Transform]:
