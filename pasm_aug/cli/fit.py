@@ -21,6 +21,7 @@ from pasm_aug.cli.options.training import method_of
 from pasm_aug.cli.outcome import scores_line
 from pasm_aug.cli.recorded import check_config, config_of, plain
 from pasm_aug.core.errors import UserError
+from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.files import write_json
 from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
@@ -61,24 +62,25 @@ def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentPa
         return
     first = process_state().is_main_process
     args.out.mkdir(parents=True, exist_ok=True)
-    if first:
-        write_noise(args.out, train_split)
-        write_options(args.out / "train.yaml", args, add)  # when it was written, its inputs had been looked at
-        write_json(args.out / "config.json", config)
-    if line := noise_line(args, train_split):
-        say(line)
-    try:
-        trained = fit(args, train_split, val, teacher, args.out)
-    except DivergedError as error:
-        if first and error.result.epoch:
-            save_model(args.out, error.result.model, info | {"diverged_after_epoch": error.result.epoch})
-        raise
-    score = functools.partial(evaluation.evaluate, trained.model, device=args.device, workers=args.workers)
-    arm, number = ("teacher", 0) if teacher is None else (args.augment, 1)
-    result = RoundResult(arm, number, str(args.out), None, True, score(train_split), score(val))
-    if args.augment in MINED:
-        result.hit_rate = hit_rate(PositionCache.open(args.positions), train_split)
-    write_round(result, trained, info)
+    with FileLock(args.out / "train", enabled=first):
+        if first:
+            write_noise(args.out, train_split)
+            write_options(args.out / "train.yaml", args, add)  # when it was written, its inputs had been looked at
+            write_json(args.out / "config.json", config)
+        if line := noise_line(args, train_split):
+            say(line)
+        try:
+            trained = fit(args, train_split, val, teacher, args.out)
+        except DivergedError as error:
+            if first and error.result.epoch:
+                save_model(args.out, error.result.model, info | {"diverged_after_epoch": error.result.epoch})
+            raise
+        score = functools.partial(evaluation.evaluate, trained.model, device=args.device, workers=args.workers)
+        arm, number = ("teacher", 0) if teacher is None else (args.augment, 1)
+        result = RoundResult(arm, number, str(args.out), None, True, score(train_split), score(val))
+        if args.augment in MINED:
+            result.hit_rate = hit_rate(PositionCache.open(args.positions), train_split)
+        write_round(result, trained, info)
     kept = f" (weights of epoch {trained.epoch})" if trained.epoch < len(trained.history) else ""
     say(f"{scores_line(result)}{kept}  → {args.out}")
 

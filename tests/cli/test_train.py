@@ -4,6 +4,7 @@ import json
 import pytest
 
 from pasm_aug.cli.entry import main
+from pasm_aug.core.file_lock import FileLock
 from pasm_aug.models import build_model, load_model, save_model
 from pasm_aug.training.steps import TrainingStep
 
@@ -125,3 +126,13 @@ def test_geometry_is_recorded(tmp_path, capsys):
     assert json.loads((tmp_path / "net" / "config.json").read_text())["geometry"] == "none"
     assert main(words) == 2
     assert "geometry was none, now flip" in capsys.readouterr().err
+
+
+def test_a_second_training_in_the_same_folder_is_refused(tmp_path, capsys):
+    with FileLock(tmp_path / "train"):
+        assert main([*QUICK, "--epochs", "1", "--out", str(tmp_path)]) == 2
+    assert "train is being written by process" in capsys.readouterr().err
+    assert {file.name for file in tmp_path.iterdir()} <= {"train.lock"}
+    assert main([*QUICK, "--epochs", "1", "--out", str(tmp_path)]) == 0
+    assert not list(tmp_path.glob("*.lock"))
+    assert "lock" not in (tmp_path / "SHA256SUMS").read_text()
