@@ -43,6 +43,19 @@ EPOCHS = {"synthetic": 24, "fer2013": 12}  # of two networks
 ONE = 2.7  # times as many of a single one; of EAC, which sees each image twice, half of that
 LR = 0.05
 ARMS = ("asm", "plain", "pair", "asm-agree", "asm-fixed", "co-teaching", "jocor", "eac")
+
+
+def prediction_mean(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(K,) mean p_k of the images that are taken for k, whatever their label; of a class that none is, over all.
+
+    Where most labels of a rare class are wrong, ``label-mean`` sinks with them and calls them clean; this does not.
+    """
+    best, taken = probs.max(1), probs.argmax(1)
+    counts = np.bincount(taken, minlength=probs.shape[1])
+    sums = np.bincount(taken, best, minlength=probs.shape[1])
+    return np.divide(sums, counts, out=np.full(len(counts), best.mean(dtype=np.float64)), where=counts > 0)
+
+
 VARIANTS: dict[str, dict[str, Any]] = {  # of asm
     "agree": {"combine": "agree"},  # MAN's rule
     "fixed": {"rule": "fixed"},
@@ -53,6 +66,7 @@ VARIANTS: dict[str, dict[str, Any]] = {  # of asm
     "memory9": {"memory": 0.9},
     "max": {"rule": "label-mean-max"},
     "marginal": {"rule": "marginal-max"},
+    "predicted": {"rule": prediction_mean},
     "both": {"combine": "both"},
     "warm": {"warm_up": 0.3},
     "online": {},  # squares that hurt now, erased where the label is believed
