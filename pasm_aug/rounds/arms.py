@@ -32,7 +32,7 @@ AUGMENTS = {
 GEOMETRIES = {
     "none": "images as they are, for what has a left and a right, such as digits",
     "flip": "mirrored half of the time",
-    "affine": "mirrored, turned by up to 10°, moved by up to 8 %% and scaled by up to a tenth, for long trainings from "
+    "affine": "mirrored, turned by up to 10°, moved by up to 8 % and scaled by up to a tenth, for long trainings from "
     "scratch",
 }
 BARE = ("none", "asm", "plain")  # the arms that erase nothing

@@ -91,7 +91,8 @@ def add_geometry(group: argparse._ArgumentGroup) -> None:
         "--geometry",
         choices=tuple(GEOMETRIES),
         default="flip",
-        help="how training images are moved by chance. " + "; ".join(f"{k}: {text}" for k, text in GEOMETRIES.items()),
+        help="how training images are moved by chance. "
+        + "; ".join(f"{name}: {text}" for name, text in GEOMETRIES.items()).replace("%", "%%"),
     )
 
 
