@@ -49,7 +49,7 @@ def make_geometry(name: str = "flip") -> v2.Transform | None:
     """The random geometry of the command line, one of :data:`GEOMETRIES`.
 
     No more than a flip unless asked for: a first teacher must be able to fit its training data, or erasing hard places
-    only hurts.
+    only hurts. What ``affine`` uncovers at the border is mid-grey: it is for uint8 images.
     """
     from torchvision.transforms import v2
 
