@@ -138,6 +138,37 @@ def test_two_processes_mine_in_the_step_like_one(tmp_path):
         assert [row["erased_share"] for row in history] == [row["erased_share"] for row in alone.history]
 
 
+UNEVEN = """
+import sys
+import torch
+from pasm_aug import OnlineAdversarialErase
+from pasm_aug.core.processes import process_state
+from tests.small_teachers import conv_net, random_images, scaled
+
+state = process_state("cpu")
+torch.manual_seed(0)
+erase = OnlineAdversarialErase(conv_net(), size=5, preprocess=scaled)
+rows = torch.arange(4) + 20 * state.process_index  # so the tables of the two are of other lengths
+erase(random_images(4, 12), torch.arange(4), index=rows)
+erase.synchronise()
+torch.save([erase.table.places, rows], f"{sys.argv[1]}/{state.process_index}")
+state.wait_for_everyone()
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_tables_that_grew_to_other_lengths_are_shared(tmp_path):
+    (tmp_path / "uneven.py").write_text(UNEVEN)
+    command = [*TORCHRUN, str(tmp_path / "uneven.py"), str(tmp_path)]
+    done = subprocess.run(command, env=ENVIRONMENT, timeout=120, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (first, rows), (second, others) = (torch.load(tmp_path / str(rank), weights_only=True) for rank in (0, 1))
+    assert torch.equal(first, second)
+    assert len(first) == 24
+    known = (first >= 0).flatten(1).any(1).nonzero()[:, 0]
+    assert torch.equal(known, torch.cat([rows, others]))
+
+
 SORTING = """
 import sys
 import torch

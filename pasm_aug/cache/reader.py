@@ -52,7 +52,7 @@ class CacheReader:
             raise CacheError(f"{self.path} cannot be read: {error.strerror}") from error
         if stamp == self._stamp:
             return False
-        self._columns, self._metadata, self._stamp = decode(self.path, verify=self._verify)
+        self._columns, self._metadata, opened = decode(self.path, verify=self._verify)
         self._key, self._label, self._index = (self._columns[name] for name in ("key", "label", "index"))
         # Single numbers are read through these, in a tenth of an array's time.
         names = ("key", "index", "xy", "colour")
@@ -61,6 +61,7 @@ class CacheReader:
         self._shape = self._columns["colour"].shape[1:]
         self._unmined = int((self._index < 0).sum())
         self._serving = serving_rows(self._key, self._index)
+        self._stamp = opened  # last: another thread may have been waiting for no more than this
         return True
 
     def _opened(self) -> dict[str, np.ndarray]:
@@ -105,6 +106,11 @@ class CacheReader:
         """Number of images that occur with several labels."""
         self._opened()
         return len(self._serving)
+
+    @property
+    def mined(self) -> int:
+        """Number of rows, among them those of images that were mined before and are none of the samples."""
+        return len(self._opened()["key"])
 
     @property
     def unmined(self) -> int:

@@ -17,7 +17,7 @@ import xxhash
 from torch import Tensor
 
 from pasm_aug.core.errors import UserError
-from pasm_aug.core.items import unpacked
+from pasm_aug.core.items import class_of, unpacked
 
 AnyImage = PIL.Image.Image | Tensor | np.ndarray
 
@@ -173,17 +173,21 @@ def _check_range(scaled: np.ndarray) -> None:
 _PROBES = 16
 
 
+def probed(length: int) -> list[int]:
+    """The evenly spaced items by which a data set is known."""
+    return sorted({length * i // _PROBES for i in range(_PROBES)} if length else ())
+
+
 def dataset_digest(dataset: Any) -> int:
     """63-bit name of a data set: its length, and the content keys and labels of 16 evenly spaced items.
 
     Args:
         dataset: map-style, items (image, label, …) or dicts that hold both, without random transforms.
     """
-    length = len(dataset)
-    numbers = [length]
-    for index in sorted({length * i // _PROBES for i in range(_PROBES)} if length else ()):
+    numbers = [len(dataset)]
+    for index in probed(len(dataset)):
         image, label = unpacked(dataset[index])[:2]
-        numbers += [content_key(image), int(label)]
+        numbers += [content_key(image), class_of(label, index)]
     return xxhash.xxh3_64_intdigest(np.array(numbers, dtype="<i8").tobytes()) & (2**63 - 1)
 
 

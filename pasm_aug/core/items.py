@@ -24,6 +24,15 @@ def unpacked(item: Any) -> Any:
     return item["image"], item["label"]
 
 
+def class_of(label: Any, index: int) -> int:
+    """The class of item ``index``. Raises a TypeError for a label that is no whole number, such as a one-hot vector."""
+    try:
+        number = int(label)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"label of item {index} must be a class, a whole number from 0 on, got {label!r}") from error
+    return number
+
+
 def class_names(dataset: Any) -> list[str]:
     """The names of a data set's classes in the order of its labels; empty where it tells none."""
     known = getattr(dataset, "classes", None)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
 from torch import Tensor
+
+
+def greatest(numbers: Sequence[int]) -> list[int]:
+    """Of each number the greatest that any process has."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return list(numbers)
+    found = torch.tensor(numbers, device=PartialState().device)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return found.tolist()
 
 
 def share_rows(tables: Iterable[Tensor], touched: Tensor) -> None:

@@ -28,9 +28,10 @@ class Network:
     """A network as the search queries it: uint8 images through ``preprocess``, floating ones as they are."""
 
     def __init__(self, model: nn.Module, preprocess: Preprocess | None, images: Tensor) -> None:
-        # Distributed wrappers would wait for the other processes, which search on their own.
-        self.model = model.module if isinstance(model, DistributedDataParallel | DataParallel) else model
-        self.to_input = NetworkInput(model, preprocess if images.dtype == torch.uint8 else _as_it_is, images.device)
+        self.model = _undistributed(model)
+        self.to_input = NetworkInput(
+            self.model, preprocess if images.dtype == torch.uint8 else _as_it_is, images.device
+        )
 
     def losses(self, images: Tensor, labels: Tensor) -> Tensor:
         """(B,) float32: cross-entropy of images (B, C, H, W), as many at a time as the device is fastest with."""
@@ -54,6 +55,12 @@ class Network:
             _check_labels(labels, logits.shape[1])
             loss = F.cross_entropy(logits.float(), labels, reduction="sum")
         return torch.autograd.grad(loss, inputs)[0]
+
+
+def _undistributed(model: nn.Module) -> nn.Module:
+    """Without a distributed wrapper, also a compiled one: it would wait for the others, which search on their own."""
+    inner = getattr(model, "_orig_mod", model)
+    return inner.module if isinstance(inner, DistributedDataParallel | DataParallel) else model
 
 
 def _check_labels(labels: Tensor, classes: int) -> None:

@@ -46,7 +46,7 @@ def class_activation_maps(
     place = device_of(model) if device is None else torch.device(device)
     with frozen(model, place, preprocess), torch.enable_grad(), _outputs(model) as outputs:
         inputs = preprocess(images.to(place)).detach().requires_grad_()
-        score = take_logits(model(inputs)).gather(1, labels.to(place)[:, None]).sum()
+        score = take_logits(model(inputs.clone())).gather(1, labels.to(place)[:, None]).sum()
         maps = [x for x in outputs if x.ndim == 4 and len(x) == len(images) and x.shape[2] * x.shape[3] > 1]
         gradients = torch.autograd.grad(score, maps, allow_unused=True) if maps else []
     for features, gradient in zip(reversed(maps), reversed(gradients), strict=True):

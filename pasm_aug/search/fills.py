@@ -18,7 +18,8 @@ def fills_of(images: Tensor, value: str | float | Sequence[float], keys: Tensor,
     """(B, F, C, H or 1, W or 1) in the images' dtype: F fills of each image.
 
     Args:
-        images: (B, C, H, W) uint8 or floating. value: of :class:`~pasm_aug.search.online.OnlineAdversarialErase`.
+        images: (B, C, H, W) uint8 or floating. value: of :class:`~pasm_aug.search.online.OnlineAdversarialErase`, but
+            "image", which :func:`other_images` are.
         keys: (B,) int64, names of the images. seed: with them it decides what is random.
 
     Raises:
@@ -29,11 +30,6 @@ def fills_of(images: Tensor, value: str | float | Sequence[float], keys: Tensor,
         return _like(mean, images)[:, None]
     if value == "random":
         return _noise(images, keys, seed)[:, None]
-    if value == "image":
-        order = keys.argsort()  # the next of the others, however the batch is ordered
-        partner = torch.empty_like(order)
-        partner[order] = order.roll(-1)
-        return images[partner][:, None]
     if value == "point":
         return corner_fills(images)
     assert not isinstance(value, str)
@@ -44,6 +40,16 @@ def fills_of(images: Tensor, value: str | float | Sequence[float], keys: Tensor,
         raise UserError(f"value must lie in 0…255 for such images, got {value!r}")
     colour = numbers.to(images.device, images.dtype).expand(images.shape[1])
     return colour[None, None, :, None, None].expand(len(images), 1, -1, 1, 1)
+
+
+def other_images(images: Tensor, keys: Tensor) -> Tensor:
+    """(B, C, H, W): of each image the next by its key, however the batch is ordered; alone, it has its own mean."""
+    if len(images) == 1:
+        return _like(images.float().mean((2, 3), keepdim=True), images).expand_as(images)
+    order = keys.argsort()
+    partner = torch.empty_like(order)
+    partner[order] = order.roll(-1)
+    return images[partner]
 
 
 def corner_fills(images: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from pasm_aug.core.eval_mode import eval_mode
+
 
 @contextmanager
 def frozen(model: nn.Module, device: torch.device | None = None, preprocess: object = None) -> Iterator[None]:
@@ -19,7 +21,6 @@ def frozen(model: nn.Module, device: torch.device | None = None, preprocess: obj
     ``preprocess`` that is a module), the precision of float32, and the global random states of Python, numpy and torch.
     Hooks are left alone.
     """
-    training = [(module, module.training) for module in model.modules()]
     trainable = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     device = device or device_of(model)
     parts = [part for part in (model, preprocess) if isinstance(part, nn.Module)]
@@ -27,9 +28,8 @@ def frozen(model: nn.Module, device: torch.device | None = None, preprocess: obj
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     cuda = [device] if device.type == "cuda" else []
     off = torch.autocast(device.type, enabled=False)
-    with torch.random.fork_rng(cuda), torch.inference_mode(False), off, _true_float32():
+    with torch.random.fork_rng(cuda), torch.inference_mode(False), off, _true_float32(), eval_mode(model):
         try:
-            model.eval()
             model.requires_grad_(False)
             for part, _ in moved:
                 part.to(device)
@@ -39,8 +39,6 @@ def frozen(model: nn.Module, device: torch.device | None = None, preprocess: obj
                 part.to(home)
             for parameter, flag in trainable:
                 parameter.requires_grad_(flag)
-            for module, flag in training:
-                module.training = flag
             random.setstate(python_state)
             np.random.set_state(numpy_state)  # noqa: NPY002
 
@@ -62,7 +60,9 @@ def _true_float32() -> Iterator[None]:
         yield
     finally:
         for part, precision in zip(parts, before, strict=True):
-            part.fp32_precision = precision
+            part.fp32_precision = "none"  # as the backend above it, where that is what it was
+            if part.fp32_precision != precision:
+                part.fp32_precision = precision
 
 
 def device_of(model: nn.Module, default: torch.device = torch.device("cpu")) -> torch.device:  # noqa: B008

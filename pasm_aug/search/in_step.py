@@ -13,6 +13,8 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.geometry import side_in_pixels
 
+_MOST = 1 << 30  # samples: each takes hundreds of bytes
+
 
 def square_sides(size: float, size_range: Sequence[float] | None, drawn: Tensor, shorter: int) -> Tensor:
     """(B, 2) int64: height and width of each image's square in pixels, from uniform numbers (B,)."""
@@ -56,16 +58,32 @@ def check_batch(images: Tensor, labels: Tensor, model: nn.Module | None) -> nn.M
         raise TypeError(f"images and labels must be tensors, got {type(images).__name__} and {type(labels).__name__}")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise TypeError(f"images must be uint8 or floating, got {images.dtype}")
+    if labels.is_floating_point():
+        raise TypeError(f"labels must be integers, got {labels.dtype}: erase before labels are mixed")
     if images.ndim != 4 or labels.shape != images.shape[:1]:
         shapes = f"{tuple(images.shape)} and {tuple(labels.shape)}"
         raise UserError(f"images must have shape (B, C, H, W) and labels (B,), got {shapes}")
-    if labels.is_floating_point():
-        raise TypeError(f"labels must be integers, got {labels.dtype}: erase before labels are mixed")
     return model
 
 
-def check_index(index: Tensor, count: int) -> None:
+def check_index(index: Tensor | Sequence[int], count: int) -> Tensor:
+    """(B,) integers; of a batch of ``SampleIndex`` (B, 2) the samples' own numbers."""
+    index = torch.as_tensor(index).as_subclass(Tensor)
+    index = index[:, 0] if index.shape == (count, 2) else index
     if index.shape != (count,) or index.is_floating_point():
         raise UserError(f"index must be {count} integers, one for each image, got {tuple(index.shape)} {index.dtype}")
     if count and int(index.min()) < 0:
         raise UserError(f"index must not be negative, got {int(index.min())}")
+    if count and int(index.max()) >= _MOST:
+        raise UserError(
+            f"index must number the samples from 0 on, for a table has a row for each number, got {int(index.max())}"
+        )
+    return index
+
+
+def check_where(where: Tensor | Sequence[bool], images: Tensor) -> Tensor:
+    """(B,) bool, where the images lie."""
+    mask = torch.as_tensor(where, device=images.device)
+    if mask.dtype != torch.bool or mask.shape != images.shape[:1]:
+        raise UserError(f"where must be {len(images)} bool, one for each image, got {tuple(mask.shape)} {mask.dtype}")
+    return mask

@@ -26,8 +26,8 @@ from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cache.record import row_dtype
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock
-from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest
-from pasm_aug.core.items import check_map_style, class_names, unpacked
+from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest, probed
+from pasm_aug.core.items import check_map_style, class_names, class_of, unpacked
 from pasm_aug.core.processes import process_state
 from pasm_aug.core.progress import above_bar
 from pasm_aug.search.closing import Account
@@ -100,7 +100,8 @@ def mine_positions(
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = _check_deterministic(dataset), *as_uint8(unpacked(dataset[0])[0]).shape[1:]
     if resume and path.exists():  # images of another size may have joined at the front
-        shape = tuple(PositionCache.open(path).metadata["fingerprint"]["probe_shape"])
+        made = PositionCache.open(path).metadata["fingerprint"]
+        shape = tuple(made.get("probe_shape", shape))  # a stacked or moved cache has none, and is refused below
     with search.objective_of(teacher, preprocess) as objective:
         fingerprint = make_fingerprint(objective, search, shape)
         find = functools.partial(search.run, objective)
@@ -175,11 +176,11 @@ def images_at_once(search: PointSearch, shape: tuple[int, ...]) -> int:
 
 
 def _check_deterministic(dataset: Any) -> int:
-    """Read a few items twice; return the number of channels that the cache will hold."""
+    """Read some items twice; return the number of channels that the cache will hold."""
     channels = 1
-    for index in sorted({0, len(dataset) // 2, len(dataset) - 1}):
+    for index in sorted({*probed(len(dataset)), len(dataset) - 1}):
         (first, label), (second, again) = (unpacked(dataset[index])[:2] for _ in range(2))
-        if label != again or content_key(first) != content_key(second):
+        if class_of(label, index) != class_of(again, index) or content_key(first) != content_key(second):
             raise UserError(
                 f"dataset item {index} differs from one reading to the next: pass the data set without its random "
                 "transforms"

@@ -24,7 +24,8 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.keyed_draws import content_keys, keyed_uniform
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.search.adversary import Network, Squares
-from pasm_aug.search.in_step import check_batch, check_index, undisturbed
+from pasm_aug.search.fills import other_images
+from pasm_aug.search.in_step import check_batch, check_index, check_where, undisturbed
 from pasm_aug.search.network_input import Preprocess
 from pasm_aug.search.place_table import PlaceTable
 from pasm_aug.search.step_search import Batch, StepOptions, search_step
@@ -76,7 +77,7 @@ class OnlineAdversarialErase:
             the loss under it; or the first that takes the true class's probability below a number.
         fresh (bool, optional): a gradient of its own, at three forwards; ``None``: where samples have no index.
         preprocess (callable, optional): uint8 (B, C, H, W) → the network's input; default ``model.preprocess``.
-            Floating images are the network's input as they are.
+            Floating images are the network's input as they are, and then it must be left out.
         seed (int): of everything random, with the epoch and the sample's index (without one, its content).
 
     Raises:
@@ -120,35 +121,43 @@ class OnlineAdversarialErase:
         labels: Tensor,
         *,
         index: Tensor | Sequence[int] | None = None,
-        where: Tensor | None = None,
+        where: Tensor | Sequence[bool] | None = None,
     ) -> Tensor:
         """Erase.
 
         Args:
             images: (B, C, H, W) uint8 or floating, where the network lies. labels: (B,) integers.
-            index: (B,) integers ≥ 0 that name the samples in every epoch; on the CPU, so that nobody waits for a GPU.
+            index: (B,) integers ≥ 0 that name the samples in every epoch, or (B, 2) as an ``IndexedDataset`` gives; on
+                the CPU, so that nobody waits for a GPU. Memory follows the largest.
             where: (B,) bool: which images may be erased; ``None``: all.
 
         Returns:
             Tensor like ``images``, which stay as they are.
 
         Raises:
-            TypeError, ValueError: images, labels or index of a wrong type, shape or range; no model; no preprocess.
+            TypeError, ValueError: images, labels, index or where of a wrong type, shape or range; no model; no
+                preprocess, or one though the images are floating.
         """
         model, options = check_batch(images, labels, self.model), self.options
         self.calls, self._last = self.calls + 1, None
-        rows = None if index is None else torch.as_tensor(index)
+        if self.preprocess is not None and images.is_floating_point():
+            raise UserError(
+                "preprocess is for uint8 images, floating ones must be the network's input: leave it out and erase "
+                "what is normalised already"
+            )
+        rows = None if index is None else check_index(index, len(images))
         if rows is not None:
-            check_index(rows, len(images))
             self.reserve(int(rows.max()) + 1 if len(rows) else 0)
             rows = rows.to(images.device, torch.int64, non_blocking=True)
         keys = content_keys(images) if rows is None else rows
         seed = derive_seed(options.seed, self.calls if self.epoch is None else self.epoch)
         draws = keyed_uniform(keys, options.draws, seed)
-        batch = Batch(images, labels.to(images.device, torch.int64), rows, keys, draws)
+        others = other_images(images, keys) if options.value == "image" and len(images) else None
+        batch = Batch(images, labels.to(images.device, torch.int64), rows, keys, draws, others)
         may = None if options.p == 1 else draws[:, 0] < options.p
         if where is not None:
-            may = where.to(images.device) if may is None else may & where.to(images.device)
+            allowed = check_where(where, images)
+            may = allowed if may is None else may & allowed
         kept = None if may is None else may.nonzero()[:, 0]
         batch = batch if kept is None else batch.rows(kept)
         self.area = torch.zeros(2, dtype=torch.float64, device=images.device)
@@ -163,20 +172,24 @@ class OnlineAdversarialErase:
         if batch.index is not None and found.maps is not None:
             self._last = _Erased(kept, batch.index, network, found.squares, found.worst, found.maps)
             if erased.is_floating_point() and torch.is_grad_enabled():
-                self.watch(erased)
-                return erased.clone()  # no leaf: what works in place may follow
+                return self.watch(erased)
         return erased
 
-    def watch(self, inputs: Tensor) -> None:
+    def watch(self, inputs: Tensor) -> Tensor:
         """Read the gradient of ``inputs``, the network's input made of the images that the last call returned.
 
         It asks for a gradient from now on, and the backward pass leaves behind where squares of these samples would
         hurt: the candidates of the next epoch.
+
+        Returns:
+            Tensor: the same input, for the network; no leaf, so that one that begins in place may have it.
         """
         last = self._last
-        if last is not None:
-            inputs.requires_grad_()
-            inputs.register_hook(lambda gradient: self._observe(last, gradient))
+        if last is None:
+            return inputs
+        inputs.requires_grad_()
+        inputs.register_hook(lambda gradient: self._observe(last, gradient))
+        return inputs.clone()
 
     def _observe(self, last: _Erased, gradient: Tensor) -> None:
         """Take the candidates of the next epoch from the gradient of this one's step."""

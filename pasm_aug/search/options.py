@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from pasm_aug.core.checks import check_size
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.rng import words
 from pasm_aug.search.objectives import Objective, check_objective
@@ -75,10 +76,7 @@ class SearchOptions:
         for name, known in words_of.items():
             if (value := getattr(self, name)) not in known:
                 raise UserError(f"{name} must be one of {known}, got {value!r}")
-        if isinstance(self.patch, bool) or not (
-            self.patch >= 1 if isinstance(self.patch, int) else 0 < self.patch <= 1
-        ):
-            raise UserError(f"patch must be a share in (0, 1] or pixels of at least 1, got {self.patch!r}")
+        object.__setattr__(self, "patch", check_size("patch", self.patch))  # numpy's numbers are Python's from here on
         if not 0 < self.mutation <= 2:
             raise UserError(f"mutation must lie in (0, 2], got {self.mutation}")
         least = {"points": 1, "min_distance": 1, "budget": 4, "candidates": 1, "population_size": 4, "generations": 0}

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pasm_aug.core.errors import UserError
-from pasm_aug.core.shared_rows import share_rows
+from pasm_aug.core.shared_rows import greatest, share_rows
 
 _VIEW = 8  # side of the small view
 MAP = 12  # side of the coarse map
@@ -81,6 +81,8 @@ class PlaceTable:
 
     def synchronise(self) -> None:
         """Take over what the other processes remember of samples that they have met since the last time."""
+        self.samples, fills = greatest([self.samples, self.maps.shape[1]])
+        self._fit(fills, self.places.device)
         share_rows([getattr(self, name) for name in _PARTS], self.touched)
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.core.errors import UserError
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.search.result import PointResult
 from pasm_aug.search.teacher import TeacherObjective
@@ -33,6 +34,8 @@ def refreshed(
         images: (B, C, H, W) uint8. labels, keys: (B,) int64.
         before: mined by an earlier teacher with the same search.
     """
+    if before.points != search.points:
+        raise UserError(f"refresh must be a cache of {search.points} points an image, got one of {before.points}")
     old = before.lookup(keys=keys, labels=labels)
     result = PointResult.empty(len(images), search.points, images.shape[1])
     clean = teacher.clean(images, labels)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from pasm_aug.cache.journal import Journal
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import as_uint8, content_key, look
-from pasm_aug.core.items import unpacked
+from pasm_aug.core.items import class_of, unpacked
 from pasm_aug.core.progress import progress_bar
 from pasm_aug.search.result import PointResult
 
@@ -37,7 +37,7 @@ class KeyedImages(Dataset):
         if array.shape[0] > self.channels:
             raise UserError(f"item {index} has 3 channels, earlier ones had 1: convert the images to RGB")
         array = np.broadcast_to(array, (self.channels, *array.shape[1:]))
-        return index, array, int(label), content_key(array)
+        return index, array, class_of(label, index), content_key(array)
 
 
 def claimed(length: int, block: int, name: str, state: PartialState) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,13 +47,14 @@ class StepOptions:
             raise UserError(f"hardness must be worst, drawn or a probability in (0, 1), got {self.hardness!r}")
         if isinstance(self.value, str) and self.value not in FILLS:
             raise UserError(f"value must be one of {', '.join(FILLS)} or numbers, got {self.value!r}")
-        check_size("size", self.size)
-        check_probability(self.p)
+        own: dict[str, Any] = {"size": check_size("size", self.size), "p": check_probability(self.p)}
         if self.size_range is not None:
-            check_size_range(self.size_range)
-        if self.scale is not None and not 0 < self.scale[0] <= self.scale[1] <= 1:
+            own["size_range"] = check_size_range(self.size_range)
+        for name, value in own.items():  # numpy's numbers are Python's from here on
+            object.__setattr__(self, name, value)
+        if self.scale is not None and not (_is_pair(self.scale) and 0 < self.scale[0] <= self.scale[1] <= 1):
             raise UserError(f"scale must be two shares of the area in (0, 1], low first, got {self.scale!r}")
-        if not 0 < self.ratio[0] <= self.ratio[1]:
+        if not (_is_pair(self.ratio) and 0 < self.ratio[0] <= self.ratio[1]):
             raise UserError(f"ratio must be two positive numbers, low first, got {self.ratio!r}")
 
     @property
@@ -94,7 +96,8 @@ class Batch:
 
     Attributes:
         images: (B, C, H, W). labels: (B,) int64. index: (B,) int64 of the samples, or ``None``. keys: (B,) int64, names
-            of the images. draws: (B, D) in [0, 1).
+            of the images. draws: (B, D) in [0, 1). others: (B, C, H, W), another image of each, where they are the
+            fill; else ``None``.
     """
 
     images: Tensor
@@ -102,11 +105,12 @@ class Batch:
     index: Tensor | None
     keys: Tensor
     draws: Tensor
+    others: Tensor | None
 
     def rows(self, kept: Tensor) -> Batch:
         """Some of them."""
-        index = None if self.index is None else self.index[kept]
-        return Batch(self.images[kept], self.labels[kept], index, self.keys[kept], self.draws[kept])
+        parts: dict[str, Any] = {name: part if part is None else part[kept] for name, part in vars(self).items()}
+        return Batch(**parts)
 
 
 @dataclass
@@ -125,6 +129,10 @@ class Found:
     maps: Tensor | None
 
 
+def _is_pair(value: object) -> bool:
+    return isinstance(value, Sequence) and len(value) == 2
+
+
 def search_step(options: StepOptions, network: Network, batch: Batch, table: PlaceTable, seed: int) -> Found:
     """Find and erase the squares of a batch, and note in ``table`` which places are tried again.
 
@@ -135,7 +143,8 @@ def search_step(options: StepOptions, network: Network, batch: Batch, table: Pla
     sides = square_sides(options.size, options.size_range, batch.draws[:, 1], shorter)
     if options.scale is not None:
         sides = rectangle_sides(options.scale, options.ratio, batch.draws[:, [1, -1]], *images.shape[-2:])
-    shown = tried = Squares(images, batch.labels, fills_of(images, options.value, batch.keys, seed), sides)
+    fill = fills_of(images, options.value, batch.keys, seed) if batch.others is None else batch.others[:, None]
+    shown = tried = Squares(images, batch.labels, fill, sides)
     if options.objective == "true_prob":
         tried = Squares(images, batch.labels, corner_fills(images), torch.ones_like(sides))
     fills = tried.fills.shape[1] if options.averages else 0

@@ -23,6 +23,8 @@ from pasm_aug.search.network_input import NetworkInput, Preprocess
 from pasm_aug.search.objectives import Objective, log_odds
 from pasm_aug.search.scoring import Clean, Judge
 
+_SIZES = 4  # of images, for which the network is kept prepared
+
 
 @dataclass(frozen=True)
 class Gradient:
@@ -98,6 +100,8 @@ class TeacherObjective:
         """The network made ready for one-pixel changes of images of this size; ``None`` if it has to run whole."""
         shape = (images.shape[1], images.shape[2], images.shape[3])
         if shape not in self._prepared:
+            while len(self._prepared) >= _SIZES:  # the oldest goes: each holds a folded copy of the weights
+                del self._prepared[next(iter(self._prepared))]
             self._prepared[shape] = None
             if self.incremental:
                 try:

@@ -48,8 +48,7 @@ class StudentInput:
         if self.adversary is None:
             return self.plain(images)
         self.shown = shown = self.adversary(images, labels, index=index, where=where)
-        inputs = self.plain(shown)
-        self.adversary.watch(inputs)
+        inputs = self.adversary.watch(self.plain(shown))
         if self.gallery is not None:
             self.gallery.add(index, shown)
         return inputs

@@ -11,6 +11,7 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._pytree import tree_flatten
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -38,7 +39,7 @@ class CountedRandomErasing(v2.RandomErasing):
     Args:
         p (float): see there, as the others.
         scale (sequence of two floats): share of the image's area.
-        ratio (sequence of two floats): width by height.
+        ratio (sequence of two floats): height by width.
         value (float, sequence of floats or str): to fill with.
         inplace (bool): write into the image.
     """
@@ -55,7 +56,7 @@ class CountedRandomErasing(v2.RandomErasing):
         self._counters = SharedCounters(_AREA)
 
     def forward(self, *inputs: Any) -> Any:
-        width, height = check_image(inputs[0][0] if isinstance(inputs[0], tuple | list) else inputs[0])
+        width, height = check_image(_first_image(inputs))
         self._counters.add(pixels=width * height)
         return super().forward(*inputs)
 
@@ -70,6 +71,10 @@ class CountedRandomErasing(v2.RandomErasing):
 
     def __repr__(self) -> str:
         return super().__repr__().replace(type(self).__name__, "RandomErasing", 1)
+
+
+def _first_image(inputs: Any) -> Any:
+    return next((leaf for leaf in tree_flatten(inputs)[0] if isinstance(leaf, Tensor | PIL.Image.Image)), None)
 
 
 class CamRegionErase(v2.Transform):

@@ -22,6 +22,7 @@ from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.core import checks
 from pasm_aug.transforms import validation
 from pasm_aug.transforms.erase_point import ErasePoint
+from pasm_aug.transforms.fill import holding_colours
 from pasm_aug.transforms.functional import fill_box, fill_boxes
 from pasm_aug.transforms.image_lists import transform_each
 from pasm_aug.transforms.images import is_plain_image
@@ -42,7 +43,8 @@ class PointAdversarialErase(v2.Transform):
     """Fill a square around a mined point of the image, with probability ``p``.
 
     Takes an image alone (v1 ``Compose``) or any nesting of images, labels, boxes, masks and key points (v2); all but
-    the images pass through, and all images of a sample get the same square. Images are PIL images, or tensors
+    the images pass through, and all images of a sample get the same square. Of several plain tensors the first alone
+    is an image, as torchvision has it; ``tv_tensors.Image`` marks the others. Images are PIL images, or tensors
     (..., C, H, W) with 1 to 4 channels: uint8, int16 or floating in [0, 1]. Leading dimensions make a batch: so many
     images, each with its own square; so does a list of images beside as many labels. Of a ``tv_tensors.Video``
     (..., T, C, H, W) the T frames share one, looked up by the first. It belongs right after the deterministic head
@@ -119,6 +121,7 @@ class PointAdversarialErase(v2.Transform):
             MissReport(cache, validation.check_on_miss(on_miss), self._counters, self._normalisation),
             self._counters,
             None if where is None else Where(where, cache),
+            in_range=self.value in ("point", "random"),
         )
 
     def forward(self, *inputs: Any) -> Any:
@@ -158,7 +161,7 @@ class PointAdversarialErase(v2.Transform):
         if "boxes" in params:
             return fill_boxes(inpt, params["boxes"], self.value, params["colours"], **options)
         if params["box"] is None:
-            return inpt
+            return inpt if isinstance(inpt, Tensor) else holding_colours(inpt)  # one mode, erased or not
         return fill_box(inpt, params["box"], self.value, params["colour"], **options)
 
     def stats(self) -> dict[str, int]:

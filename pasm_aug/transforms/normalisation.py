@@ -28,9 +28,13 @@ class Normalisation:
 
     def columns(self, channels: int) -> list[tuple[float, ...]]:
         """mean and std, one number a channel each."""
+        self._check(channels)
         return [part * channels if len(part) == 1 else part for part in (self.mean, self.std)]
 
+    def _check(self, channels: int) -> None:
+        if len(self.mean) not in (1, channels):
+            raise UserError(f"mean and std hold {len(self.mean)} numbers, the image has {channels} channels")
+
     def _column(self, values: tuple[float, ...], like: Tensor) -> Tensor:
-        if len(values) not in (1, like.shape[0]):
-            raise UserError(f"mean and std hold {len(values)} numbers, the image has {like.shape[0]} channels")
+        self._check(like.shape[0])
         return torch.tensor(values, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.ndim - 1))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import PIL.Image
 import torch
 from torch import Tensor, nn
 from torchvision import tv_tensors
@@ -125,7 +124,7 @@ def _together(step: v2.Transform, erased: Any, clean: Any) -> tuple[Any, Any]:
 
 
 def _copied(image: Any) -> Any:
-    return image.copy() if isinstance(image, PIL.Image.Image) else image.clone()
+    return image.clone() if isinstance(image, Tensor) else image.copy()
 
 
 def _describe(value: Any) -> str:

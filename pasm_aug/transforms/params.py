@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from pasm_aug.core.geometry import Box
+from pasm_aug.core.image_content import as_uint8
 from pasm_aug.transforms.erase_point import ErasePoint, points_of_each
 from pasm_aug.transforms.fill import match_channels
-from pasm_aug.transforms.images import Image, check_images, colour_channels, leading
+from pasm_aug.transforms.images import Image, as_mined, check_images, colour_channels, leading
 from pasm_aug.transforms.indexed_dataset import SampleIndex
 from pasm_aug.transforms.miss_report import MissReport
 from pasm_aug.transforms.placement import DRAWS, Colour, Placement, drawn_colour
@@ -23,6 +24,7 @@ from pasm_aug.transforms.sample_id import UNKNOWN, SampleId
 from pasm_aug.transforms.shared_counters import SharedCounters
 from pasm_aug.transforms.where import Where
 
+_LOOK_AT = 64
 COUNTERS = ("calls", "hits", "misses", "skipped", "warned", "erased_pixels", "pixels")
 
 
@@ -39,6 +41,7 @@ class ParamsMaker:
         misses (MissReport): what to do without a point.
         counters (SharedCounters): with the names in :data:`COUNTERS`.
         where (Where, optional): which images may be erased.
+        in_range (bool): whether what fills the square needs images in [0, 1]; the first floating ones are looked at.
     """
 
     points: PointLookup
@@ -46,6 +49,8 @@ class ParamsMaker:
     misses: MissReport
     counters: SharedCounters
     where: Where | None = None
+    in_range: bool = False
+    _looked_at: int = 0
 
     def __call__(self, images: Sequence[Image], sample: Any, leaves: Sequence[Any]) -> dict[str, Any]:
         """For a sample whose images are one image, or one batch, in several forms.
@@ -58,6 +63,10 @@ class ParamsMaker:
         lookup = self.points.rows
         size = check_images(images, lookup.normalisation)
         image = images[0]
+        if self.in_range and self._looked_at < _LOOK_AT and isinstance(image, Tensor):
+            self._looked_at += 1
+            if image.is_floating_point() and image.numel():
+                as_uint8(as_mined(image, lookup.normalisation))  # refuses other ranges
         if lookup.cache is not None:
             lookup.cache.refresh()
         travelled = index = None
@@ -73,7 +82,7 @@ class ParamsMaker:
         if row is None and (leaves or callable(lookup.index_getter)):
             sample_id = lookup.sample_ids(sample, leaves)[0]
         points = None if travelled is None else points_of_each(travelled, *size, 1)[0]
-        box, colour = self._one(torch.rand(DRAWS).tolist(), image, *size, sample_id, points, row)
+        box, colour = self._one(torch.rand(DRAWS, device="cpu").tolist(), image, *size, sample_id, points, row)
         return {"box": box, "colour": colour}
 
     def _one(
@@ -132,7 +141,7 @@ class ParamsMaker:
         """Each image gets what it would get alone: those with an index all at once, the others one by one."""
         lookup, lead = self.points.rows, images.shape[: leading(images)]
         count, channels = math.prod(lead), colour_channels(images)
-        u = torch.rand(count, DRAWS).numpy().astype(np.float64)
+        u = torch.rand(count, DRAWS, device="cpu").numpy().astype(np.float64)
         boxes: list[Box | None] = [None] * count
         colours = np.zeros((count, channels), np.uint8)
         wanted = u[:, 0] < self.placement.p  # and not placed yet

@@ -37,7 +37,7 @@ class SharedCounters:
     def __init__(self, names: tuple[str, ...], shared: Tensor | None = None) -> None:
         self.names = names
         if shared is None:
-            shared = torch.zeros(_SLOTS, len(names), dtype=torch.int64).share_memory_()
+            shared = torch.zeros(_SLOTS, len(names), dtype=torch.int64, device="cpu").share_memory_()
         self._shared = shared
         self._array = shared.numpy()
         self._cells = memoryview(self._array.reshape(-1).data)  # ten times as quick as the array for single numbers

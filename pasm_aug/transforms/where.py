@@ -52,7 +52,7 @@ class Where:
                 )
             rows = cache.rows_of(np.arange(samples))
             mined = rows >= 0
-            allowed = np.ones(int(rows.max(initial=-1)) + 1, dtype=bool)
+            allowed = np.ones(cache.mined, dtype=bool)  # of parts that were mined before, any may be erased
             np.logical_and.at(allowed, rows[mined], self.mask[mined])
             self._rows, self._stamp = allowed, cache.stamp
         return self._rows

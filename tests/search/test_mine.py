@@ -12,6 +12,7 @@ import torch
 from pasm_aug.cache.format import CacheError
 from pasm_aug.cache.journal import journal_paths, read_journal
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.cache.stack import stacked_positions
 from pasm_aug.core.image_content import content_key
 from pasm_aug.search.mine import images_at_once, mine_positions
 from pasm_aug.search.point_search import PointSearch
@@ -245,6 +246,35 @@ def test_random_transforms_are_noticed(tmp_path):
 
     with pytest.raises(ValueError, match="without its random transforms"):
         mine(tmp_path / "c", data=Noisy(10))
+
+
+def test_even_a_flip_is_noticed(tmp_path):
+    class Flipping(Shapes):
+        def __getitem__(self, index):
+            image, label = super().__getitem__(index)
+            return (np.asarray(image)[..., ::-1] if rng.random() < 0.5 else image), label
+
+    for seed in range(20):  # three items read twice let one in eight pass
+        rng = np.random.default_rng(seed)
+        with pytest.raises(ValueError, match="without its random transforms"):
+            mine(tmp_path / "c", data=Flipping(40))
+
+
+@pytest.mark.parametrize("label", ["cat", torch.eye(3)[0], None])
+def test_a_label_that_is_no_class_is_named(tmp_path, label):
+    class Labelled(Shapes):
+        def __getitem__(self, index):
+            return super().__getitem__(index)[0], label
+
+    with pytest.raises(TypeError, match="label of item 0 must be a class, a whole number from 0 on, got"):
+        mine(tmp_path / "c", data=Labelled(10))
+
+
+def test_a_cache_that_no_search_made_is_refused(tmp_path):
+    cache = mine(tmp_path / "a")
+    stacked_positions([cache, cache], tmp_path / "c")
+    with pytest.raises(CacheError, match="was made otherwise"):
+        mine(tmp_path / "c")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from pasm_aug.core.painting import erase_patch
+from pasm_aug.search.adversary import Network
 from pasm_aug.search.online import OnlineAdversarialErase
 from tests.small_teachers import conv_net, random_images, scaled
 
@@ -372,6 +373,7 @@ def test_its_state_goes_on():
         ({"size": 0}, ValueError, r"size must be at least 1 pixel, or a share in \(0, 1\], got 0"),
         ({"size_range": (5, 2)}, ValueError, "size_range must be two shares or two ints, low first"),
         ({"scale": (0.4, 0.2)}, ValueError, r"scale must be two shares of the area in \(0, 1\], low first"),
+        ({"scale": 0.2}, ValueError, r"scale must be two shares of the area in \(0, 1\], low first, got 0.2"),
         ({"ratio": (0, 2)}, ValueError, "ratio must be two positive numbers, low first"),
         ({"p": 1.5}, ValueError, r"p must be a probability in \[0, 1\], got 1.5"),
     ],
@@ -388,6 +390,9 @@ def test_options_that_cannot_be(options, error, message):
         (IMAGES, LABELS[:3], None, ValueError, r"labels \(B,\), got \(8, 3, 12, 12\) and \(3,\)"),
         (IMAGES.int(), LABELS, None, TypeError, "images must be uint8 or floating, got torch.int32"),
         (IMAGES, LABELS.float(), None, TypeError, "labels must be integers, got torch.float32: erase before labels"),
+        (IMAGES, torch.eye(8), None, TypeError, "labels must be integers, got torch.float32: erase before labels"),
+        (IMAGES, LABELS, INDEX + 10**11, ValueError, "index must number the samples from 0 on, .* got 100000000030"),
+        (IMAGES.float(), LABELS, None, ValueError, "preprocess is for uint8 images, floating ones must be the network"),
         (IMAGES, LABELS + 5, None, ValueError, "labels must lie in 0…3, for the network has 4 outputs, got 5…8"),
         (IMAGES, LABELS, INDEX[:2], ValueError, r"index must be 8 integers, one for each image, got \(2,\)"),
         (IMAGES, LABELS, INDEX - 9, ValueError, "index must not be negative, got -9"),
@@ -397,6 +402,79 @@ def test_options_that_cannot_be(options, error, message):
 def test_batches_that_cannot_be(images, labels, index, error, message):
     with pytest.raises(error, match=message):
         OnlineAdversarialErase(conv_net(), size=5, preprocess=scaled)(images, labels, index=index)
+
+
+@pytest.mark.parametrize("where", [[True] * 3, torch.ones(8), torch.ones(8, 1, dtype=torch.bool)])
+def test_a_mask_that_is_none_is_refused(where):
+    with pytest.raises(ValueError, match="where must be 8 bool, one for each image, got"):
+        OnlineAdversarialErase(conv_net(), size=5, preprocess=scaled)(IMAGES, LABELS, where=where)
+
+
+def test_a_mask_may_be_a_list_or_an_array():
+    mask = np.arange(8) % 3 == 0
+    erase = OnlineAdversarialErase(conv_net(), size=5, preprocess=scaled)
+    erase.set_epoch(0)
+    outs = [erase(IMAGES, LABELS, where=where) for where in (torch.from_numpy(mask), mask, mask.tolist())]
+    assert np.array_equal((outs[0] != IMAGES).flatten(1).any(1).numpy(), mask)
+    assert all(torch.equal(outs[0], out) for out in outs)
+
+
+def test_the_number_types_of_numpy_are_pixels_too():
+    plain, numpys = (OnlineAdversarialErase(conv_net(), size=n, preprocess=scaled) for n in (5, np.int64(5)))
+    assert torch.equal(plain(IMAGES, LABELS), numpys(IMAGES, LABELS))
+    ranged = OnlineAdversarialErase(conv_net(), size_range=tuple(np.array([3, 5])), preprocess=scaled)
+    ranged(IMAGES, LABELS)
+    assert 8 * 9 <= ranged.area[0] <= 8 * 25
+
+
+def test_an_index_with_its_data_sets_digest_counts_as_the_index():
+    pairs = torch.stack([INDEX, torch.full((8,), 2**40)], 1)
+    outs = []
+    for index in (INDEX, pairs):
+        erase = OnlineAdversarialErase(conv_net(), size=5, preprocess=scaled)
+        erase.set_epoch(0)
+        outs.append(erase(IMAGES, LABELS, index=index))
+    assert torch.equal(*outs)
+
+
+@pytest.mark.parametrize("where", [[True] + [False] * 7, None])
+def test_one_image_alone_is_erased_too_by_another(where):
+    erase = OnlineAdversarialErase(conv_net(), size=5, value="image", preprocess=scaled)
+    images, labels = (IMAGES, LABELS) if where else (IMAGES[:1], LABELS[:1])
+    changed = (erase(images, labels, where=where) != images).any(1)
+    assert 15 < changed[0].sum() <= 25
+    assert not changed[1:].any()
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, lambda net: torch.compile(nn.DataParallel(net), backend="eager")])
+def test_a_distributed_wrapper_is_searched_without_and_its_networks_preprocess_is_found(wrap):
+    net = conv_net()
+    net.preprocess = scaled
+    erase = OnlineAdversarialErase(wrap(net), size=5)
+    plain = OnlineAdversarialErase(net, size=5)
+    assert Network(erase.model, None, IMAGES).model is net
+    assert torch.equal(erase(IMAGES, LABELS), plain(IMAGES, LABELS))
+
+
+class InPlace(nn.Module):
+    """Its first operation writes into its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = conv_net()
+
+    def forward(self, x):
+        return self.net(x.sub_(0.5))
+
+
+def test_a_network_may_begin_in_place():
+    net = InPlace()
+    erase = OnlineAdversarialErase(net, size=5, preprocess=scaled)
+    F.cross_entropy(net(erase.watch(scaled(erase(IMAGES, LABELS, index=INDEX)))), LABELS).backward()
+    assert erase.table.touched.sum() == 8
+    floating = OnlineAdversarialErase(net, size=5)
+    F.cross_entropy(net(floating(scaled(IMAGES), LABELS, index=INDEX)), LABELS).backward()
+    assert torch.equal(floating.table.places[INDEX] >= 0, torch.ones(8, 4, 3, dtype=torch.bool))
 
 
 def test_without_network_or_preprocessing():

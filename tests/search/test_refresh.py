@@ -105,6 +105,11 @@ def test_several_points_are_put_into_the_order_of_the_new_teacher(tmp_path):
     assert not np.array_equal(old.xy, found.xy)  # some did change places
 
 
+def test_a_cache_of_another_number_of_points_is_refused(before):
+    with pytest.raises(ValueError, match="refresh must be a cache of 3 points an image, got one of 1"):
+        run(own_net(0), before, 1.0, PointSearch("seeded", candidates=12, points=3))
+
+
 def test_images_that_the_earlier_round_does_not_hold_are_searched(before):
     more = Shapes(6, seed=9)
     found = run(own_net(0), before, 1.0, SEARCH, more.images, more.labels, np.arange(1, 7))

@@ -63,6 +63,14 @@ def test_counted_random_erasing_is_torchvisions():
     assert repr(counted) == repr(plain)
 
 
+def test_counted_random_erasing_takes_samples_of_any_form():
+    image = make_image()
+    for sample in ({"image": image, "label": 1}, [image, 1], ((image, 1), "name")):
+        erase = CountedRandomErasing(p=1.0)
+        erase(sample)
+        assert erase.erased_area()[1] == image.shape[-1] * image.shape[-2]
+
+
 @pytest.fixture
 def region(tmp_path):
     grid = np.random.default_rng(3).random((2, 4 * 5)).astype(np.float32)

@@ -41,7 +41,9 @@ def one_by_one(transform, batch, monkeypatch, names=None):
     torch.manual_seed(3)
     rows = iter(torch.rand(len(batch), 9))
     with monkeypatch.context() as patched:
-        patched.setattr(torch, "rand", lambda *shape: next(rows) if shape == (9,) else pytest.fail(f"drew {shape}"))
+        patched.setattr(
+            torch, "rand", lambda *shape, **_: next(rows) if shape == (9,) else pytest.fail(f"drew {shape}")
+        )
         if names is None:
             return together, torch.stack([transform(one) for one in batch])
         return together, torch.stack([transform(*pair)[0] for pair in zip(batch, names, strict=True)])

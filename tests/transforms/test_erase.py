@@ -525,6 +525,30 @@ def test_bad_images(path, tmp_path):
         PointAdversarialErase(tmp_path / "missing")
 
 
+@pytest.mark.parametrize("value", ["point", "random"])
+def test_floats_of_another_range_are_refused_where_no_pixel_is_looked_up(path, value):
+    far = make_image().float()
+    for transform in (erase(path, value=value), erase(None, value=value)):
+        with pytest.raises(ValueError, match=r"image must be floating in \[0, 1\], got values in"):
+            transform(far, 1, SampleIndex([0, 0]))
+        with pytest.raises(ValueError, match=r"image must be floating in \[0, 1\]"):
+            transform(torch.stack([far, far]), torch.arange(2))
+    assert torch.equal(erase(None, value=7.0, size=1.0)(far), torch.full_like(far, 7))
+
+
+def test_mean_and_std_of_other_channels_are_named(tmp_path):
+    grey = write(tmp_path / "c", [make_image(channels=1)], colour=COLOUR[:1], digest=5)
+    transform = erase(grey, mean=[0.5] * 3, std=[0.5] * 3)
+    with pytest.raises(ValueError, match="mean and std hold 3 numbers, the image has 1 channels"):
+        transform(torch.zeros(1, SIDE, SIDE), 1, SampleIndex([0, 5]))
+
+
+@pytest.mark.parametrize(("mode", "becomes"), [("P", "RGB"), ("1", "L"), ("RGB", "RGB"), ("L", "L")])
+def test_an_image_has_one_mode_whether_it_is_erased_or_not(mode, becomes):
+    transform = PointAdversarialErase(None, p=0.5)
+    assert {transform(PIL.Image.new(mode, (16, 16))).mode for _ in range(40)} == {becomes}
+
+
 GEOMETRY = [
     v2.RandomResizedCrop(SIDE, antialias=True),
     v2.RandomHorizontalFlip(),

@@ -11,9 +11,12 @@ from torchvision.transforms import v2
 
 from pasm_aug.asm.subsets import AMBIGUOUS, CLEAN, NOISE, Partition
 from pasm_aug.cache.position_cache import PositionCache
+from pasm_aug.search.mine import mine_positions
+from pasm_aug.search.point_search import PointSearch
 from pasm_aug.transforms.erase import PointAdversarialErase
 from pasm_aug.transforms.erase_point import ErasePoint
 from pasm_aug.transforms.indexed_dataset import SampleIndex
+from tests.shapes import Shapes, own_net
 from tests.transforms.test_erase import COLOUR, make_image, write
 
 MASK = np.array([True, False, True, False])
@@ -82,6 +85,16 @@ def test_it_pickles_and_sees_a_file_that_was_mined_anew(tmp_path, cache, images)
         assert [erased(again(image), image) for image in images] == MASK.tolist()
     write(cache, images[::-1], colour=COLOUR, digest=77)  # now the mask counts the other way round
     assert [erased(erase(image), image) for image in images] == MASK[::-1].tolist()
+
+
+def test_images_of_an_earlier_part_may_be_erased(tmp_path):
+    early, late = Shapes(24), Shapes(24, seed=5)
+    for part in (early, late):
+        cache = mine_positions(own_net(), part, tmp_path / "c", search=PointSearch(budget=4), progress=False)
+    erase = PointAdversarialErase(cache, p=1.0, size=5, where=np.zeros(24, bool))
+    for part, may in ((early, True), (late, False)):
+        for image in map(torch.from_numpy, part.images[:, None]):
+            assert erased(erase(image), image) == may
 
 
 @pytest.mark.parametrize(
