@@ -8,8 +8,11 @@
 Every cell (noise, seed, arm) is done once and appended to ``results/asm-DATA.jsonl``; run again, the campaign goes on
 where it stopped. All arms start from the same weights and see the same wrong labels; validation and test labels are as
 they are. ``asm-…`` are :data:`VARIANTS` of it; ``plain-online`` and ``asm-online`` erase hard squares in the step. One
-network trains as many epochs as take the seconds of ASM's two (:data:`EPOCHS`). Co-teaching and JoCoR are told the
-noise rate, the others are not. Intervals are of Student's t over the paired seeds, 95 %.
+network trains as many epochs as take the seconds of ASM's two (:data:`EPOCHS`); those are many epochs on wrong labels,
+so ``plain-short`` trains as few as ASM, ``plain-smooth`` smooths its labels, and ``pair``, two networks whose logits
+are averaged, as ASM's are, believes all labels: what ASM gains over it is due to sorting alone. ``ARM@LR`` trains with
+another learning rate. Co-teaching and JoCoR are told the noise rate, the others are not. Intervals are of Student's t
+over the paired seeds, 95 %.
 """
 
 from __future__ import annotations
@@ -37,12 +40,13 @@ from pasm_aug.data.fer2013 import FER2013
 from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.training.evaluation import logits_of
+from pasm_aug.training.losses import distillation_loss
 from pasm_aug.transforms.baselines import CountedRandomErasing
 
 EPOCHS = {"synthetic": 24, "fer2013": 12}  # of two networks
 ONE = 2.7  # times as many of a single one; of EAC, which sees each image twice, half of that
 LR = 0.05
-ARMS = ("asm", "plain", "pair", "asm-agree", "asm-fixed", "co-teaching", "jocor", "eac")
+ARMS = ("asm", "plain", "pair", "plain-short", "plain-smooth", "asm-agree", "asm-fixed", "co-teaching", "jocor", "eac")
 
 
 def prediction_mean(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -69,6 +73,8 @@ VARIANTS: dict[str, dict[str, Any]] = {  # of asm
     "predicted": {"rule": prediction_mean},
     "both": {"combine": "both"},
     "warm": {"warm_up": 0.3},
+    "gentle": {"low": 0.05, "high": 0.5},
+    "gentle-evaluation": {"low": 0.05, "high": 0.5, "probabilities": "evaluation"},
     "online": {},  # squares that hurt now, erased where the label is believed
     "online-all": {"erase": "all"},
     "online-noise": {"erase": "noise"},
@@ -96,18 +102,24 @@ def method_of(arm: str, rate: float) -> Any:
 
 def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> dict[str, Any]:
     """Train and score one arm."""
+    name = arm
     kind, rate = noise.split(":")
+    arm, _, lr = arm.partition("@")
+    rate_of = {"lr": float(lr or LR)}
     noisy = NoisyLabels(data["train"], float(rate), kind=kind, seed=seed)
     method, single = method_of(arm, float(rate)), arm.startswith(("plain", "eac"))
     model = build_model("small" if single else "pair:small", len(noisy.classes), seed=seed)
-    epochs = round(epochs * ONE / (2 if arm == "eac" else 1)) if single else epochs
+    if single and arm != "plain-short":
+        epochs = round(epochs * ONE / (2 if arm == "eac" else 1))
     erase: Any = CountedRandomErasing() if arm == "eac" else None
     erase = OnlineAdversarialErase(p=0.5) if "online" in arm else erase
     view = PairedView(erase, v2.RandomHorizontalFlip())
+    loss = functools.partial(distillation_loss, label_smoothing=0.1) if arm == "plain-smooth" else None
+    more: dict[str, Any] = rate_of | ({} if loss is None else {"loss": loss})
     trained = train(
-        model, noisy, augment=view, method=method, epochs=epochs, lr=LR, weight_decay=5e-4, seed=seed, progress=False
+        model, noisy, augment=view, method=method, epochs=epochs, weight_decay=5e-4, seed=seed, progress=False, **more
     )
-    row: dict[str, Any] = {"noise": noise, "arm": arm, "seed": seed, "epochs": epochs, "lr": LR}
+    row: dict[str, Any] = {"noise": noise, "arm": name, "seed": seed, "epochs": epochs, **rate_of}
     row |= {name: round(evaluate(model, data[name]).accuracy, 5) for name in ("val", "test")}
     row["train_seconds"] = round(sum(epoch["seconds"] for epoch in trained.history), 1)
     row |= found_noise(noisy, logits_of(model, noisy).softmax(1).numpy(), "end")
@@ -115,21 +127,22 @@ def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> 
         found, right = method.partition, ~noisy.flipped
         row |= {
             "clean_share": round(float(found.clean.mean()), 4),
-            "clean_purity": round(float(right[found.clean].mean()), 4),
-            "noise_precision": round(float(noisy.flipped[found.noise].mean()), 4),
-            "noise_recall": round(float(found.noise[noisy.flipped].mean()), 4),
+            "clean_purity": share(right, found.clean),
+            "noise_precision": share(noisy.flipped, found.noise),
+            "noise_recall": share(found.noise, noisy.flipped),
             "ap_asm": round(average_precision(noisy.flipped, -found.p_label), 4),
             "by_class": by_class(noisy, found),
         }
     return row
 
 
+def share(of: np.ndarray, where: np.ndarray) -> float | None:
+    """The mean of one mask where another is true; ``None`` where it never is."""
+    return round(float(of[where].mean()), 4) if where.any() else None
+
+
 def by_class(noisy: NoisyLabels, found: Partition) -> dict[str, list[float | None]]:
     """By label, as ``asm_report.BY_CLASS``: of what is called clean, of what is called noise, of what is wrong."""
-
-    def share(of: np.ndarray, where: np.ndarray) -> float | None:
-        return round(float(of[where].mean()), 4) if where.any() else None
-
     wrong, ours = noisy.flipped, [noisy.labels == label for label in range(len(noisy.classes))]
     return {
         name: [share(~wrong, here & found.clean), share(wrong, here & found.noise), share(found.noise, here & wrong)]
@@ -145,6 +158,8 @@ def found_noise(noisy: NoisyLabels, probs: np.ndarray, name: str) -> dict[str, f
     scores = {"p": own}
     for kind in ("self_confidence", "normalized_margin", "confidence_weighted_entropy"):
         scores[f"cleanlab_{kind}"] = get_label_quality_scores(noisy.labels, probs, method=kind)
+    if not noisy.flipped.any():
+        return {}
     return {f"ap_{name}_{kind}": round(average_precision(noisy.flipped, -score), 4) for kind, score in scores.items()}
 
 
