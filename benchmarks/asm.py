@@ -41,7 +41,6 @@ from pasm_aug.data.in_memory import InMemory
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
 from pasm_aug.training.evaluation import logits_of
 from pasm_aug.training.losses import distillation_loss
-from pasm_aug.transforms.baselines import CountedRandomErasing
 
 EPOCHS = {"synthetic": 24, "fer2013": 12}  # of two networks
 ONE = 2.7  # times as many of a single one; of EAC, which sees each image twice, half of that
@@ -111,8 +110,7 @@ def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> 
     model = build_model("small" if single else "pair:small", len(noisy.classes), seed=seed)
     if single and arm != "plain-short":
         epochs = round(epochs * ONE / (2 if arm == "eac" else 1))
-    erase: Any = CountedRandomErasing() if arm == "eac" else None
-    erase = OnlineAdversarialErase(p=0.5) if "online" in arm else erase
+    erase = OnlineAdversarialErase(p=0.5) if "online" in arm else None  # EAC's erasing is its own
     view = PairedView(erase, v2.RandomHorizontalFlip())
     loss = functools.partial(distillation_loss, label_smoothing=0.1) if arm == "plain-smooth" else None
     more: dict[str, Any] = rate_of | ({} if loss is None else {"loss": loss})
@@ -120,6 +118,7 @@ def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> 
         model, noisy, augment=view, method=method, epochs=epochs, weight_decay=5e-4, seed=seed, progress=False, **more
     )
     row: dict[str, Any] = {"noise": noise, "arm": name, "seed": seed, "epochs": epochs, **rate_of}
+    row["method"] = None if method is None else repr(method)
     row |= {name: round(evaluate(model, data[name]).accuracy, 5) for name in ("val", "test")}
     row["train_seconds"] = round(sum(epoch["seconds"] for epoch in trained.history), 1)
     row |= found_noise(noisy, logits_of(model, noisy).softmax(1).numpy(), "end")

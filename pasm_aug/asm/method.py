@@ -17,7 +17,7 @@ from torch import Tensor
 from pasm_aug.asm.class_thresholds import thresholds
 from pasm_aug.asm.losses import ramp, tri_loss
 from pasm_aug.asm.options import AsmKeywords, AsmOptions
-from pasm_aug.asm.record import AsmRecord
+from pasm_aug.asm.record import AsmRecord, known_wrong, labels_digest
 from pasm_aug.asm.subsets import AMBIGUOUS, CLEAN, NOISE, Partition, partition
 from pasm_aug.asm.views import Views, strong_view
 from pasm_aug.core.errors import UserError
@@ -55,16 +55,19 @@ class ASM:
         self.options = replaced(options or AsmOptions(), "ASM", **keywords)
 
     def setup(self, plan: Plan) -> None:
-        """Raises a ValueError for a model that is no :class:`~pasm_aug.core.pair.Pair`."""
+        """Raises a ValueError for a model that is no :class:`~pasm_aug.core.pair.Pair`, and for too few epochs."""
         if not isinstance(plan.model, Pair):
             raise UserError(
                 f"model must be a Pair of two networks for ASM, got {type(plan.model).__name__}: Pair(a, b), or "
                 "build_model('pair:small', …)"
             )
+        self.first = self.options.first_sorted(plan.epochs)
         self.plan, self.labels = plan, labels_of(plan.dataset)
+        self.wrong = known_wrong(plan.dataset, len(self.labels))
         classes = count_outputs(plan.model, plan.dataset, device=plan.device.type)
         self.record = AsmRecord.empty(len(self.labels), classes)
-        self.record.about = {"data": dataset_digest(plan.dataset), "options": identity(self.options)}
+        self.record.about = {"data": dataset_digest(plan.dataset), "labels": labels_digest(self.labels)}
+        self.record.about["options"] = identity(self.options)
         self.record.about["classes"] = class_names(plan.dataset) or list(range(classes))
         shape = len(self.labels), 2, classes
         self.probs = torch.full(shape, 1 / classes, device=plan.device)  # what both said of each sample last
@@ -84,11 +87,10 @@ class ASM:
         """Sort the labels; columns for the epoch's row: share of each subset, and λ."""
         self.plan.inputs.epoch_start(epoch)
         self._share()
-        options, warm_up = self.options, round(self.options.warm_up * self.plan.epochs)
-        begun = warm_up if options.ramp_from == "warm-up" else 0
+        options, begun = self.options, self.first if self.options.ramp_from == "warm-up" else 0
         self.lam = ramp(epoch + 1 - begun, self.plan.epochs - begun, beta=options.ramp_beta, peak=options.ramp_peak)
-        if epoch >= max(1, warm_up) and epoch not in self.record.epochs:  # a resumed epoch keeps its partition
-            self.record.add(epoch, self._sorted(), self.labels, getattr(self.plan.dataset, "flipped", None))
+        if epoch >= self.first and epoch not in self.record.epochs:  # a resumed epoch keeps its partition
+            self.record.add(epoch, self._sorted(), self.labels, self.wrong)
         self._tell()
         shares = np.bincount(self.record.subset, minlength=3) / len(self.labels)
         return dict(zip(("clean_share", "ambiguous_share", "noise_share"), shares.tolist(), strict=True)) | {
@@ -98,7 +100,7 @@ class ASM:
     def _sorted(self) -> Partition:
         """The partition by what is known now; a sample that was never seen keeps its label's benefit of the doubt."""
         options = self.options
-        if options.probabilities == "evaluation":
+        if options.probabilities == "evaluation" or not self.seen.any():  # before the first epoch nothing is known
             networks = self.plan.model.a, self.plan.model.b
             both = [self._clean_probabilities(network) for network in networks]  # type: ignore[arg-type]
             self._remember(torch.arange(len(self.labels)), torch.stack(both, 1).to(self.probs.device))
@@ -138,7 +140,8 @@ class ASM:
             batch.check(logits)
             known = None if plan.teacher is None else plan.teacher(views[-1], batch.index)
         weak, hard = logits.float().split([count, len(noise)], 1)
-        self._remember(batch.index, weak.detach().softmax(-1).permute(1, 0, 2))
+        if options.probabilities == "training":
+            self._remember(batch.index, weak.detach().softmax(-1).permute(1, 0, 2))
         subset = subset.to(plan.device, non_blocking=True)
         labels = batch.labels
         if options.erase == "suspect":

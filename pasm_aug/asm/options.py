@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from pasm_aug.core.errors import UserError
-from pasm_aug.core.options import option
+from pasm_aug.core.options import option, plain
 from pasm_aug.core.parsers import at_least, ratio
 
 if TYPE_CHECKING:  # --help reads the options without loading torch
@@ -20,6 +21,13 @@ REDUCTIONS = ("batch", "subset")
 ERASE = ("clean", "noise", "all", "suspect")
 
 
+def _described(transform: Callable[[Any], Any] | None) -> Any:
+    """A function by its name, a module by its ``repr``, which names its parts; without addresses, which change."""
+    if transform is None or hasattr(transform, "__qualname__"):
+        return plain(transform)
+    return re.sub(r" at 0x\w+", "", repr(transform))
+
+
 @dataclass(frozen=True)
 class AsmOptions:
     """What ASM does; keywords of :class:`~pasm_aug.asm.method.ASM`.
@@ -29,12 +37,15 @@ class AsmOptions:
         combine (str): how two networks decide; see :func:`~pasm_aug.asm.subsets.partition`.
         probabilities (str): what the partition is made of: ``"training"``, what the networks said of the weak view as
             they were trained on it, for free; ``"evaluation"``, of the image as it lies in the data set, in eval mode,
-            at one more forward of both an epoch.
-        memory (float): share of the last epochs' probabilities that the next partition keeps, in [0, 1).
-        warm_up (float): share of the epochs in which every label counts as clean.
+            at one more forward of both an epoch. MAN's code has neither: a pass of its own in eval mode, but over the
+            weak view, which is erased.
+        memory (float): share of the last partition's probabilities that the next one keeps, in [0, 1).
+        warm_up (float): share of the epochs in which every label counts as clean, of one epoch at least. 0: none; the
+            first epoch's partition too is made, by an evaluation whatever ``probabilities`` says: for networks that
+            have been trained already, as a student that is refined.
         omega, gamma (float): weights of the ambiguous and of the noise.
         ramp_beta, ramp_peak (float): see :func:`~pasm_aug.asm.losses.ramp`. ramp_from (str): e counts from the
-            ``"start"`` (MAN's code), or from the end of the ``"warm-up"``.
+            ``"start"`` (MAN's code), or from the first epoch with a partition (``"warm-up"``).
         detach (bool), reduction (str): see :func:`~pasm_aug.asm.losses.tri_loss`.
         distil (float, optional): weight of the squared distance to a teacher's logits, where the training has one
             (PASM's β); ``None``: 0.1, in rounds their ``beta``.
@@ -76,7 +87,7 @@ class AsmOptions:
     probabilities: str = option(
         "training",
         "what sorts the labels. training: what the networks said as they were trained, for free; evaluation: a pass "
-        "of its own over the images before each epoch",
+        "of its own over the images before each epoch, in eval mode (MAN: such a pass, over erased images)",
         group="asm",
         keyword="asm_probabilities",
         choices=PROBABILITIES,
@@ -84,7 +95,8 @@ class AsmOptions:
     memory: float = option(0.0, keyword="asm_memory")
     warm_up: float = option(
         0.1,
-        "share of the epochs before labels are sorted (MAN: 10 of 100)",
+        "share of the epochs before labels are sorted, one at least (MAN: 10 of 100); 0: sorted from the first on, by "
+        "an evaluation",
         group="asm",
         keyword="asm_warm_up",
         parse=ratio,
@@ -110,7 +122,7 @@ class AsmOptions:
         keyword="asm_erase",
         choices=ERASE,
     )
-    strong: Callable[[Any], Any] | None = option(None, keyword="asm_strong")
+    strong: Callable[[Any], Any] | None = option(None, keyword="asm_strong", identity=_described)
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -134,6 +146,21 @@ class AsmOptions:
                 raise UserError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if not 0 <= self.ramp_peak <= 1:
             raise UserError(f"ramp_peak must lie in [0, 1], got {self.ramp_peak}")
+
+    def first_sorted(self, epochs: int) -> int:
+        """The first of ``epochs``, numbered from 0, that has a partition.
+
+        Raises:
+            ValueError: none has, and nothing would differ from plain training.
+        """
+        first = max(1, round(self.warm_up * epochs)) if self.warm_up else 0
+        if first >= epochs:
+            raise UserError(
+                f"epochs must be more than ASM's warm-up, else no label is ever sorted, got epochs={epochs} and "
+                f"warm_up={self.warm_up:g}, which is {first} of them: train longer, or lower warm_up (--asm-warm-up; 0 "
+                "sorts from the first epoch on)"
+            )
+        return first
 
 
 class AsmKeywords(TypedDict, total=False):

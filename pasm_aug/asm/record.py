@@ -35,7 +35,7 @@ class AsmRecord:
             knows.
         thresholds: (E, K, 2) float64: noise and clean.
         moved: (E, 3, 3) int32: samples by the subset that they were in, and came to.
-        about: what else the file says: the data's digest, the classes, the options.
+        about: what else the file says: the data's and the labels' digest, the classes, the options.
     """
 
     subset: np.ndarray
@@ -119,6 +119,21 @@ class AsmRecord:
         if told.get("sha256") != _digest(arrays, told["about"]):
             raise UserError(f"{path} is damaged: its checksum differs; make it anew")
         return cls.of(arrays, json.loads(told["about"]))
+
+
+def known_wrong(dataset: Any, length: int) -> np.ndarray | None:
+    """(N,) bool of a data set that says which labels are wrong (``NoisyLabels.flipped``); else ``None``.
+
+    Another's ``flipped`` may mean anything, so it counts only as an array of bool with a value for each image.
+    """
+    found = getattr(dataset, "flipped", None)
+    tells = isinstance(found, np.ndarray) and found.dtype == bool and found.shape == (length,)
+    return found if tells else None
+
+
+def labels_digest(labels: np.ndarray) -> str:
+    """16 hexadecimal digits that name all labels (N,) of a data set, whose own digest looks at a few alone."""
+    return hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()[:16]
 
 
 def _digest(arrays: Mapping[str, np.ndarray], about: str) -> str:

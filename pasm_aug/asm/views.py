@@ -1,4 +1,11 @@
-"""What ASM shows of an image: a weak view to all, and a strong one where the label is noise."""
+"""What ASM shows of an image: a weak view to all, and a strong one where the label is noise.
+
+The kinds of steps of the strong view, and their order, are MAN's (the published code of ASM's predecessor). Its images
+have 224 pixels; the measures here are ours, shares of the side that suit faces of 48. *MAN*: shifted by up to 4 pixels
+(1/56 of the side; here 1/12); two operations out of 14, each with a chance of one half, at their greatest strength
+(level 10 of 10; here torchvision's RandAugment, whose 10 is one of 31 levels, 0 … 30, both always applied); a grey
+square of 16 pixels (1/14; here 1/3).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +26,7 @@ class Cutout(nn.Module):
     """A grey square at a place drawn uniformly, cut at the border (DeVries and Taylor 2017).
 
     Args:
-        size: of its side, a share of the shorter side of the image.
+        size: of its side, a share of the shorter side of the image; MAN's is 16 / 224.
     """
 
     def __init__(self, size: float = 1 / 3) -> None:
@@ -38,7 +45,7 @@ class Cutout(nn.Module):
 
 
 class ReflectedCrop(nn.Module):
-    """The image shifted by up to a twelfth of its side, its border reflected (4 of 48 pixels)."""
+    """The image shifted by up to a twelfth of its side, its border reflected: 4 of 48 pixels (MAN: 4 of 224)."""
 
     def forward(self, image: Any) -> Any:
         height, width = v2.functional.get_size(image)
@@ -47,7 +54,7 @@ class ReflectedCrop(nn.Module):
 
 
 def strong_view() -> nn.Module:
-    """MAN's strong view: reflected crop, flip, RandAugment(2, 10), cutout."""
+    """Reflected crop, flip, RandAugment(2, 10), cutout: MAN's steps in our measures, see above."""
     return v2.Compose([ReflectedCrop(), v2.RandomHorizontalFlip(), v2.RandAugment(2, 10), Cutout()])
 
 

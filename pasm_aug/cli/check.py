@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from pasm_aug.cli.options.groups import DATA
+from pasm_aug.cli.options.settle import check_place
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import path
 
@@ -32,10 +33,11 @@ def check(args: argparse.Namespace) -> None:
     from pasm_aug.core.files import save_image, write_json
     from pasm_aug.data.inspection import check_data, contact_sheet
 
+    out = args.out or Path("runs") / f"check-{args.data}"
+    check_place(args, out)
     found, splits = check_data(
         args.data, args.root, read=not args.no_read, progress=not args.quiet, **data_options(args)
     )
-    out = args.out or Path("runs") / f"check-{args.data}"
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "check.json", found.asdict())
     save_image(out / "contact-sheet.png", contact_sheet(splits))

@@ -40,7 +40,7 @@ from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
 from pasm_aug.data.base import Split
 from pasm_aug.models import load_model
-from pasm_aug.rounds.arms import AUGMENTS, ONE_ROUND, mines
+from pasm_aug.rounds.arms import AUGMENTS, ONE_ROUND, matched_to, mines
 from pasm_aug.rounds.stopping import MAX_ROUNDS
 from pasm_aug.training.evaluation import evaluate
 from pasm_aug.training.loading import EpochSampler
@@ -72,6 +72,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
         options = job.round_options(args, splits["train"])
     search, share = affordable(options.point_search, tuple(to_uint8_tensor(splits["train"][0][0]).shape))
     quick: dict[str, Any] = {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "rounds": rounds, "tracker": None}
+    quick |= {"asm_warm_up": min(args.asm_warm_up, 0.5)}  # else none of so few epochs would be sorted
     quick |= {"search": search, "progress": False, "teacher_training": {"epochs": EPOCHS, "lr": args.teacher_lr}}
     model, arms = model_factory(args, len(splits["train"].classes)), {}
     results = job.run_arms(names, model, splits, folder, replaced(options, **quick))
@@ -82,7 +83,7 @@ def _try_run(args: argparse.Namespace, folder: Path) -> None:
         pace.start, pace.score = _seconds_of_scoring(teacher, splits["val"], args)
     if not args.teacher:
         pace.step["teacher"] = _seconds_of_step(_rows(folder / "round-0"), splits, args, pace)
-    if any(mines(arm, job.matched_to(names)) for arm in names):
+    if any(mines(arm, matched_to(names)) for arm in names):
         with stage("search"):
             warm_up(search, options.miner or teacher, splits["train"])
     queries = 0.0
@@ -121,6 +122,7 @@ def _try_train(args: argparse.Namespace, folder: Path) -> None:
     pace, splits, amount, stored = _read(args, ("train", "val"))
     teacher = open_model(args, "teacher", splits["train"].classes) if args.teacher else None
     quick = {"epochs": EPOCHS, "warmup": min(args.warmup, EPOCHS), "quiet": True, "tracker": None}
+    quick |= {"asm_warm_up": min(args.asm_warm_up, 0.5)}
     tried = argparse.Namespace(**vars(args) | quick)
     with stage("training"):
         trained = fit(tried, splits["train"], splits["val"], teacher, folder)

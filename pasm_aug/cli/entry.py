@@ -113,6 +113,18 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def check_together(args: argparse.Namespace) -> None:
+    """Refuse options that cannot stand beside each other in any command.
+
+    Raises:
+        ValueError: a folder for faces that are drawn; a seed beside several.
+    """
+    if getattr(args, "root", None) is not None and args.data == "synthetic":
+        raise UserError(f"--root {args.root} is not for --data synthetic, which draws its faces: add --data folder")
+    if getattr(args, "seeds", None) and args.seed:
+        raise UserError(f"--seeds takes the place of --seed, got --seed {args.seed} beside it")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may follow
@@ -131,6 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     try:
         args = parse(words)
+        check_together(args)
     except UserError as error:
         return _mistake(error)
     if getattr(args, "device", None) == "auto":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from torch.utils.data import Subset
 
 from pasm_aug.asm.noise_counts import read_noise_counts
 from pasm_aug.asm.out_of_sample import judge_by_folds
+from pasm_aug.asm.record import labels_digest
 from pasm_aug.cli.networks import open_any_model, trained_size
-from pasm_aug.cli.noise import noise_line, with_noise, write_noise
+from pasm_aug.cli.noise import noise_line, noise_record, with_noise, write_noise
 from pasm_aug.cli.opening import about, data_options, held, model_factory, say
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.groups import default_image_size
@@ -50,11 +51,12 @@ def audit_into_folder(args: argparse.Namespace) -> None:
     """Rank the labels, and write ``suspects.csv``, ``suspects.png`` and what it takes to go on into ``--out``."""
     check_audit(args)
     images = open_splits(args.data, args.root, args.split, size=args.image_size, limit=args.limit, **data_options(args))
-    counts = None if args.partitions is None else read_noise_counts(args.partitions, len(images))
-    parts = list(images.parts.values())
+    given: Any = images if len(images.parts) > 1 else next(iter(images.parts.values()))
+    noisy = with_noise(args, args.split, given)  # refused before the images are read, as the partition is
+    counts = None if args.partitions is None else read_noise_counts(args.partitions, noisy)
     if args.partitions is not None and counts is None:
         say(f"{args.partitions} does not tell how often a label was called noise")
-    dataset = with_noise(args, args.split, held(args, images if len(parts) > 1 else parts[0], args.split))
+    dataset = with_noise(args, args.split, held(args, given, args.split))
     record(args, dataset)
     if noise := noise_line(args, dataset):
         say(noise)
@@ -82,8 +84,9 @@ def check_audit(args: argparse.Namespace) -> None:
     """
     settle_noise(args)
     check_classes(args, "network")
-    if args.noise is not None and args.split != "train":
-        raise UserError(f"--noise makes training labels wrong: --split must be train with it, got {args.split}")
+    for name in ("noise", "partitions"):
+        if getattr(args, name) is not None and args.split != "train":
+            raise UserError(f"--{name} is of training labels: --split must be train with it, got {args.split}")
     if args.top > MOST:
         raise UserError(f"--top must be at most {MOST:,} images, got {args.top:,}")
     if args.network is None and args.warmup > args.epochs:
@@ -98,9 +101,8 @@ def record(args: argparse.Namespace, dataset: Any) -> None:
     Raises:
         ValueError: the folder holds an audit of other options or labels, or something else.
     """
-    labels = hashlib.sha256(labels_of(dataset).astype("<i8").tobytes()).hexdigest()[:16]
     options = {name: value for name, value in config_of(args).items() if name not in SHOWN_ONLY}
-    options |= {"images": len(dataset), "labels": labels, "digest": dataset_digest(dataset)}
+    options |= {"images": len(dataset), "labels": labels_digest(labels_of(dataset)), "digest": dataset_digest(dataset)}
     file = args.out / "audit.json"
     if file.exists():
         other = f"--out {args.out} holds an audit of other options or labels ({{differing}}): choose another --out"
@@ -140,12 +142,7 @@ def judged(args: argparse.Namespace, images: JoinedSplits, dataset: Any, counts:
     else:
         model, info = open_any_model(args, "network")
         known = MappedLabels(dataset, info["classes"], channels=info.get("channels"))
-        seen = info.get("data", {}).get("digest") in map(dataset_digest, (dataset, *images.parts.values()))
-        say(
-            f"{'' if seen else 'If '}{args.network} was trained on these {'very ' * seen}images"
-            f"{': the' if seen else ', the'} longer, the more wrong labels it remembers and hides (agreed, below, near "
-            "100%: it tells nothing). Without --network every image has a network that has not seen it."
-        )
+        say(f"{memory_line(args, info, images, dataset)}. Without --network each image has one that has not seen it.")
         if known.dropped:
             gone = ", ".join(f"{count:,} {name}" for name, count in known.dropped.items())
             say(f"left out, for the network does not know their class: {gone}")
@@ -164,6 +161,20 @@ def judged(args: argparse.Namespace, images: JoinedSplits, dataset: Any, counts:
         noise_epochs=None if counts is None else counts[place],
         truth=names[dataset.true_labels[place]].tolist() if isinstance(dataset, NoisyLabels) else None,
     )
+
+
+def memory_line(args: argparse.Namespace, info: Mapping[str, Any], images: JoinedSplits, dataset: Any) -> str:
+    """What a network may remember of these labels, by what its ``model.json`` says of the data."""
+    trained, noise = info.get("data", {}), noise_record(args, dataset)
+    digest = trained.get("digest")
+    true = digest in map(dataset_digest, images.parts.values())
+    same = trained.get("flipped") == noise.get("flipped")  # a digest looks at few labels
+    more = "longer, the more wrong labels it remembers and hides (agreed, below, near 100%: it tells nothing)"
+    if same and (digest == dataset_digest(dataset) or (true and not noise)):
+        return f"{args.network} was trained on these very images: the {more}"
+    if true and noise and not trained.get("flipped"):
+        return f"{args.network} was trained on these very images with their true labels: it finds more than it could"
+    return f"If {args.network} was trained on these images, the {more}"
 
 
 def in_sample(model: nn.Module, dataset: Any, args: argparse.Namespace) -> np.ndarray:

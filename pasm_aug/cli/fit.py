@@ -55,7 +55,8 @@ def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentPa
     check_config(args.out, config)
     train_split, val = open_split(args, "train"), open_split(args, "val")
     check_noise(args.out, train_split)
-    info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher)}
+    about_it = {"seed": args.seed, "parent": plain(args.teacher), "alone": how_trained(args)}
+    info = about(args, train_split) | about_it
     teacher = open_model(args, "teacher", train_split.classes) if args.teacher else None
     if done := read_round(args.out, model_factory(args, len(train_split.classes))()):
         say(f"{args.out} holds this network already: {scores_line(done[0])}")
@@ -78,11 +79,20 @@ def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentPa
         score = functools.partial(evaluation.evaluate, trained.model, device=args.device, workers=args.workers)
         arm, number = ("teacher", 0) if teacher is None else (args.augment, 1)
         result = RoundResult(arm, number, str(args.out), None, True, score(train_split), score(val))
+        result.seconds = {"train": sum(row["seconds"] for row in trained.history)}
+        result.erased_share = trained.history[-1].get("erased_share", 0.0)
         if args.augment in MINED:
             result.hit_rate = hit_rate(PositionCache.open(args.positions), train_split)
         write_round(result, trained, info)
     kept = f" (weights of epoch {trained.epoch})" if trained.epoch < len(trained.history) else ""
     say(f"{scores_line(result)}{kept}  → {args.out}")
+
+
+def how_trained(args: argparse.Namespace) -> dict[str, Any]:
+    """What the model card tells of the training: the arm, the method and its options."""
+    names = ("loss", "training", *(["asm"] if args.method != "pasm" else []))
+    options = replaced(RoundOptions(), **keywords_of(args, RoundOptions) | method_of(args)).identity()
+    return {"augment": args.augment, "method": args.method, "geometry": args.geometry} | {n: options[n] for n in names}
 
 
 def fit(args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module | None, out: Path) -> TrainResult:

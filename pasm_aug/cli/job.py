@@ -19,11 +19,12 @@ from pasm_aug.cli.opening import about, model_factory, new_model, open_split, sa
 from pasm_aug.cli.options.fields import keywords_of
 from pasm_aug.cli.options.file import write_options
 from pasm_aug.cli.options.groups import SEARCH_BUDGET
-from pasm_aug.cli.options.settle import matched_to, settle_run
+from pasm_aug.cli.options.settle import settle_run
 from pasm_aug.cli.options.training import method_of
 from pasm_aug.cli.recorded import check_config, config_of, plain
 from pasm_aug.core.checksums import resealed
 from pasm_aug.core.errors import UserError
+from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.files import write_json
 from pasm_aug.core.options import replaced
 from pasm_aug.core.processes import process_state
@@ -31,7 +32,7 @@ from pasm_aug.core.weights import misfit
 from pasm_aug.report.regions import region_sentence, region_shares
 from pasm_aug.rounds import options as rounds_options
 from pasm_aug.rounds.algorithm import iter_rounds
-from pasm_aug.rounds.arms import AUGMENTS, make_erase, make_geometry
+from pasm_aug.rounds.arms import AUGMENTS, make_erase, make_geometry, matched_to
 from pasm_aug.rounds.erasing import Erasing
 from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult, write_rounds
@@ -57,15 +58,36 @@ def run_job(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], N
     train_split = splits["train"]
     check_noise(args.out, train_split)
     model, options = model_factory(args, len(train_split.classes)), round_options(args, train_split)
-    if process_state().is_main_process:
+    main = process_state().is_main_process
+    if main:
         args.out.mkdir(parents=True, exist_ok=True)
-        with resealed(args.out):
-            write_noise(args.out, train_split)
-            write_options(args.out / "run.yaml", args, add)  # when it was written, its inputs had been looked at
-            if not existing:
-                write_json(args.out / "config.json", config)
-    if existing:
-        say(f"going on with the run in {args.out}")
+    with FileLock(args.out / "run", enabled=main):
+        if main:
+            existing = check_config(args.out, config)  # again: another process may have begun meanwhile
+            with resealed(args.out):
+                write_noise(args.out, train_split)
+                write_options(args.out / "run.yaml", args, add)  # when it was written, its inputs had been looked at
+                if not existing:
+                    write_json(args.out / "config.json", config)
+        if existing:
+            say(f"going on with the run in {args.out}")
+        arms = _tell_rounds(args, names, splits, model, options)
+        if main:
+            first, *others = arms.values()
+            with resealed(args.out):
+                write_rounds(args.out / "rounds.csv", first + [r for results in others for r in results if r.round])
+                finish(args.out, arms, train_split, config, stages, changed_options(config, add))
+
+
+def _tell_rounds(
+    args: argparse.Namespace,
+    names: Sequence[str],
+    splits: Mapping[str, Any],
+    model: Callable[[], nn.Module],
+    options: RoundOptions,
+) -> dict[str, list[RoundResult]]:
+    """The results of every arm; each is told as it ends."""
+    train_split = splits["train"]
     say(
         f"{args.data}: {len(train_split):,} training, {len(splits['val']):,} validation, {len(splits['test']):,} test "
         f"images of {args.image_size}×{args.image_size}, {len(train_split.classes)} classes → {args.out}"
@@ -77,12 +99,7 @@ def run_job(args: argparse.Namespace, add: Callable[[argparse.ArgumentParser], N
         arms.setdefault(arm, []).append(result)
         if result.round or len(arms) == 1:
             say(_line(result, train_split))
-    if not process_state().is_main_process:
-        return
-    first, *others = arms.values()
-    with resealed(args.out):
-        write_rounds(args.out / "rounds.csv", first + [r for results in others for r in results if r.round])
-        finish(args.out, arms, train_split, config, stages, changed_options(config, add))
+    return arms
 
 
 def check_run(args: argparse.Namespace) -> list[str]:

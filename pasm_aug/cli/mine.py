@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import SEARCH_BUDGET, add_data, add_machine, add_search
 from pasm_aug.cli.options.network import add_network
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.parsers import path
 from pasm_aug.rounds.arms import square_of
 from pasm_aug.rounds.erasing import Erasing
@@ -64,6 +65,10 @@ def search_of(args: argparse.Namespace) -> PointSearch:
     """The search that the options ask for."""
     from pasm_aug.search.point_search import PointSearch
 
+    if args.mask_size is not None and args.objective != "patch":
+        raise UserError(f"--mask-size needs --objective patch, got {args.objective}")
+    if args.budget is not None and args.search != "seeded":
+        raise UserError(f"--budget needs --search seeded, got {args.search}")
     return PointSearch(
         args.search,
         points=args.points,

@@ -9,7 +9,7 @@ from typing import Any
 
 from pasm_aug.cli.options.fields import changes_nothing
 from pasm_aug.core.files import read_json
-from pasm_aug.core.recorded_options import refuse
+from pasm_aug.core.recorded_options import begun, refuse
 from pasm_aug.rounds import options
 
 # Of the command line alone, and without influence on results: a run goes on with others of these.
@@ -33,18 +33,22 @@ def config_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def check_config(out: Path, config: dict[str, Any]) -> bool:
-    """Whether ``out`` holds an existing run of these options.
+    """Whether ``out`` holds an existing run of these options; one that failed before it had done anything counts not.
 
     Raises:
         ValueError: it holds one of others; the message names what differs.
     """
     file = out / "config.json"
-    if not file.exists():
+    if not file.exists() or not begun(out):
         return False
     recorded = BEFORE | read_json(file)
     recorded.pop("baselines", None)  # more of them may follow; none changes another arm's results
     for name, now in config.items():  # the same folder in other words
         if isinstance(now, str) and os.path.isabs(now) and Path(str(recorded.get(name))).resolve() == Path(now):
             recorded[name] = now
-    refuse(recorded, config, f"--out {out} holds a run with other options ({{differing}}): choose another --out")
+    refuse(
+        recorded,
+        config,
+        f"--out {out} holds a run with other options ({{differing}}): choose another --out, or delete it",
+    )
     return True

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pasm_aug.core.errors import UserError
+
+LASTING = ("result.json", "training.safetensors", "positions.safetensors", "*.journal-*", "fold-*")
+
+
+def begun(folder: Path) -> bool:
+    """Whether work of some length lies in a folder: a finished stage, a checkpoint, mined points."""
+    return any(any(folder.rglob(name)) for name in LASTING)
 
 
 def differences(recorded: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:

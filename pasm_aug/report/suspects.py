@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from pasm_aug.asm.suspects import average_precision, class_confidence, probably_wrong, ranking, suspicion
-from pasm_aug.report.suspect_sheet import shortened
+from pasm_aug.report.lettering import shortened
 
+MANY = 0.5  # suspects, a share of the images: half of the labels of a data set that is in use are not wrong
 LEARNED = 1.25  # times the share of the most frequent class: what networks that have learned something agree with
 
 
@@ -53,8 +54,8 @@ class Findings:
 
     @cached_property
     def wrong(self) -> np.ndarray:
-        """(N,) bool, whether a label is probably wrong: by the rule, and by what ranks another class is likelier."""
-        return probably_wrong(self.probabilities, self.labels) & (self.ranked_by.argmax(1) != self.labels)
+        """(N,) bool, whether a label is probably wrong."""
+        return probably_wrong(self.probabilities, self.labels, self.together)
 
     @cached_property
     def false(self) -> np.ndarray:
@@ -135,12 +136,14 @@ class Findings:
     def doubt(self) -> str:
         """What to say where the networks have learned too little to judge; else empty."""
         agreed, most = (self.predicted == self.labels).mean(), np.bincount(self.labels).max() / len(self.labels)
-        if agreed >= LEARNED * most:
+        if agreed < LEARNED * most:
+            why = f"{agreed:.1%} of the labels are what is seen in the images, and the most frequent class alone has "
+            why += f"{most:.1%}"
+        elif (called := self.wrong.mean()) > MANY:
+            why = f"{called:.1%} of the labels are suspects, more than can be believed: go by the ranking, not by them"
+        else:
             return ""
-        return (
-            f"little to go by: {agreed:.1%} of the labels are what is seen in the images, and the most frequent class "
-            f"alone has {most:.1%}. More --epochs or more images help, or a --network or --weights that knows more"
-        )
+        return f"little to go by: {why}. More --epochs or more images help, or a --network or --weights that knows more"
 
     def measured(self) -> str:
         """How well the wrong labels were found, where the truth is known; else empty."""

@@ -86,8 +86,10 @@ def _rounds(
     if main:
         check_folder(out)
     data = {name: dataset_digest(datasets[name]) for name in ("train", "val")}  # test stays unread
-    check_options(out, options.identity() | {"data": data})
+    if main:
+        out.mkdir(parents=True, exist_ok=True)
     with FileLock(out / "rounds", enabled=main):
+        check_options(out, options.identity() | {"data": data})
         best, network = stages.first_teacher()
         results = [best]
         yield best

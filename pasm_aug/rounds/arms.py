@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,11 @@ def square_of(
 def mines(augment: str, matched_to: str = "point") -> bool:
     """Whether an arm needs the points of a search; a random place for the square of the arm online needs none."""
     return augment in MINED and (augment, matched_to) != ("random-matched", "online")
+
+
+def matched_to(names: Sequence[str]) -> str:
+    """The arm whose square ``random-matched`` erases elsewhere: the one that leads, or the paper's."""
+    return "online" if names[0] == "online" else "point"
 
 
 def check_arm(augment: str) -> None:

@@ -49,7 +49,8 @@ def rewrite_round(result: RoundResult) -> RoundResult:
         options = folder.parent / "options.json"
         known = read_json(options) if folder.name == f"round-{result.round}" and options.exists() else None
         with resealed(folder):
-            card = model_card(read_json(folder / "model.json"), result, options=known)
+            info = read_json(folder / "model.json")
+            card = model_card(info, result, options=known or info.get("alone"))
             write_atomic(folder / "README.md", card.encode("utf-8", "surrogateescape"))
             result.save()
             remove_checkpoint(folder / "training.safetensors")  # the result is there: nothing will go on from it

@@ -49,9 +49,14 @@ def model_card(info: Mapping[str, Any], result: RoundResult, *, options: Mapping
     classes = list(info.get("classes") or map(str, range(len(result.val.confusion))))
     data = info.get("data") or {}
     network = info.get("architecture") or "own network"
-    name = f"{data.get('name') or 'own data'}, {network}, {result.arm} round {result.round}"
-    options = options or {}
-    sorts = options.get("method") == "asm" and not (result.round == 0 and info.get("parent"))  # and not taken over
+    alone = info.get("alone")
+    stage = alone["augment"] if alone else f"{result.arm} round {result.round}"
+    name = f"{data.get('name') or 'own data'}, {network}, {stage}"
+    options = dict(options or {})
+    options["method"] = "asm" if options.get("method") == "pasm+asm" else options.get("method")
+    sorts = options.get("method") == "asm" and not (
+        result.round == 0 and info.get("parent") and not info.get("alone")
+    )  # and not taken over
     parts = [
         _front_matter(name, data, classes, result, sorts),
         f"# {name}",
@@ -108,6 +113,8 @@ def _network(info: Mapping[str, Any], classes: list[str]) -> str:
 
 
 def _origin(info: Mapping[str, Any], result: RoundResult, options: Mapping[str, Any]) -> str:
+    if alone := info.get("alone"):
+        return _alone(info, alone)
     method = "Point Adversarial Self Mining (arXiv 2008.11401)"
     if {"asm", "plain"} & {result.arm, options.get("augment")}:
         method = "a run of Adaptive Sample Mining (arXiv 2310.05618)"
@@ -131,6 +138,15 @@ def _origin(info: Mapping[str, Any], result: RoundResult, options: Mapping[str, 
         f"{text} On validation it is {place}: {gain:+.1f} points over round {result.gain_over} (standard error "
         f"{error:.1f})."
     )
+
+
+def _alone(info: Mapping[str, Any], how: Mapping[str, Any]) -> str:
+    """Of a network that was trained by itself, in no rounds."""
+    start = "new weights" if info.get("weights") in (None, "none") else f"the weights `{Path(info['weights']).name}`"
+    text = f"It was trained by itself (`pasm-aug train`), from {start}; way of erasing: {AUGMENTS[how['augment']]}."
+    if info.get("parent"):
+        text += f" Beside the labels it learned from the predictions of `{Path(info['parent']).name}` to whole images."
+    return text
 
 
 def _loading(info: Mapping[str, Any]) -> str:

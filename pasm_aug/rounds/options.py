@@ -166,6 +166,10 @@ class RoundOptions:
             raise UserError(
                 "label_smoothing and class_weights must be left alone with method='asm', whose loss has none"
             )
+        if self.method == "asm":
+            self.asm.first_sorted(self.training.epochs)
+            if self.teacher is None:
+                self.asm.first_sorted(self.first_training.epochs)
         if self.keep_points < 1:
             raise UserError(f"keep_points must be at least 1, got {self.keep_points}")
         if not 0 <= self.refresh <= 1:

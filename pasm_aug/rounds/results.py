@@ -43,6 +43,7 @@ class RoundResult:
     gain: float = 0.0
     gain_error: float = 0.0
     gain_over: int | None = None
+    test_digest: int | None = None  # of the images that were scored as the test split
 
     def __repr__(self) -> str:
         known = {"train": self.train, "val": self.val, "test": self.test}

@@ -14,7 +14,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.files import read_json, write_json
 from pasm_aug.core.options import identity
 from pasm_aug.core.processes import exists_for_all, process_state
-from pasm_aug.core.recorded_options import refuse
+from pasm_aug.core.recorded_options import begun, refuse
 from pasm_aug.rounds.arms import make_erase
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.training.options import TrainingOptions
@@ -57,12 +57,12 @@ def check_options(out: Path, options: dict[str, Any]) -> None:
         ValueError: ``out`` holds rounds of other options or data; the message names what differs.
     """
     file, options = out / "options.json", json.loads(json.dumps(options))
-    recorded = read_json(file) if file.exists() else None
+    recorded = read_json(file) if file.exists() and begun(out) else None
     if recorded:
         refuse(
             translated(recorded, options),
             options,
-            f"{out} holds rounds of other options or data ({{differing}}): choose another folder",
+            f"{out} holds rounds of other options or data ({{differing}}): choose another folder, or delete it",
         )
     if recorded != options and process_state().is_main_process:
         out.mkdir(parents=True, exist_ok=True)

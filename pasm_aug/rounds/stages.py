@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cache.stack import stacked_positions
 from pasm_aug.core.files import write_atomic, write_json
+from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core.networks import copied
 from pasm_aug.core.processes import exists_for_all, process_state
 from pasm_aug.core.rng import derive_seed
@@ -139,16 +139,17 @@ class Stages:
 
     def score_on_test(self, results: list[RoundResult]) -> None:
         """Fill in what the test split says of each result; the rounds have stopped, so it chooses nothing."""
-        seen: np.ndarray | None = None
-        for result in results:
-            if result.test is not None:
-                continue
-            network, test = load_model(result.folder, model=self.fresh(0)), self.splits["test"]
-            result.test = self._score(network, test)
+        test, digest = self.splits["test"], dataset_digest(self.splits["test"])
+        wanting = [r for r in results if r.test is None or r.test_digest not in (None, digest)]
+        seen = shared_images(test, self.splits["train"]) if wanting else ()
+        for result in wanting:
+            if result.test is not None and process_state().is_main_process:
+                warnings.warn(f"{result.folder}: the test images have changed; they are scored anew", stacklevel=2)
+            network = load_model(result.folder, model=self.fresh(0))
+            result.test, result.test_digest, result.apart = self._score(network, test), digest, None
             result.occluded = self._occluded(network, result)
-            seen = shared_images(test, self.splits["train"]) if seen is None else seen
             if len(seen):
-                result.apart = less(result.test, self._score(network, Subset(test, seen.tolist())))
+                result.apart = less(result.test, self._score(network, Subset(test, list(seen))))
             rewrite_round(result)
 
     def _points(

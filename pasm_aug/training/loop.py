@@ -184,8 +184,9 @@ class EpochLoop:
         if math.isfinite(value):
             return
         self.judged.load_state_dict(self.good)
+        flag = "--teacher-lr" if self.name == "teacher" else "--lr"
         error = DivergedError(
-            f"{self.name}: {what} became {value} in epoch {epoch + 1}; lower the learning rate (--lr) or warm up "
+            f"{self.name}: {what} became {value} in epoch {epoch + 1}; lower the learning rate ({flag}) or warm up "
             f"(--warmup 1); the weights are those of epoch {epoch}"
         )
         error.result = self._result(epoch)

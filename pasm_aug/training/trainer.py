@@ -8,6 +8,7 @@ training from :mod:`pasm_aug.training.checkpoint`.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
@@ -175,6 +176,7 @@ def train(
             workers=workers,
         )
         method = method or Distillation(loss)
+        about = _about(method)  # before what a training makes of it
         method.setup(plan)
         transform = plan.transform
         areas = hasattr(getattr(transform, "erase", None), "erased_area")
@@ -197,7 +199,7 @@ def train(
             identity=identity(options)
             | {"seed": seed, "data": dataset_digest(dataset)}
             | ({"adversary": plain(adversary.settings())} if adversary else {})
-            | ({} if isinstance(method, Distillation) else {"method": repr(method)}),
+            | ({} if isinstance(method, Distillation) else {"method": about}),
             epochs=options.epochs,
             patience=options.patience,
             seed=seed,
@@ -206,6 +208,14 @@ def train(
         )
         with memory_advice(options.batch_size, options.accumulate), compile_advice():
             return loop.run()
+
+
+def _about(method: Method) -> Any:
+    """What a checkpoint compares: its ``repr`` without addresses; where it has none, its type and plain attributes."""
+    kind = type(method)
+    if kind.__repr__ is not object.__repr__:
+        return re.sub(r" at 0x\w+", "", repr(method))
+    return {"type": f"{kind.__module__}.{kind.__qualname__}"} | plain(getattr(method, "__dict__", {}))
 
 
 def _sampler(dataset: Any, options: TrainingOptions, seed: int, accelerator: Accelerator) -> EpochSampler:

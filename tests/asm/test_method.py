@@ -1,6 +1,7 @@
 """ASM in the trainer: what it learns, and that the trainer's promises hold with it."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from torchvision.transforms import v2
 from pasm_aug.asm.class_thresholds import thresholds
 from pasm_aug.asm.losses import tri_loss
 from pasm_aug.asm.method import ASM, _moved
+from pasm_aug.asm.options import AsmOptions
 from pasm_aug.asm.subsets import CLEAN, NOISE, partition
+from pasm_aug.core.errors import UserError
+from pasm_aug.core.options import identity
 from pasm_aug.core.pair import Pair
 from pasm_aug.search.online import OnlineAdversarialErase
 from pasm_aug.training.evaluation import logits_of
@@ -95,7 +99,9 @@ def test_it_finds_wrong_labels_and_unlike_plain_training_does_not_learn_them():
 def test_a_warm_up_is_the_mean_of_two_cross_entropies():
     """With every label clean, a pair is two networks that are trained beside each other."""
     both, alone = pair(), [own_net(0), own_net(1)]
-    train(both, Shapes(), method=ASM(warm_up=0.99), **QUICK)
+    method = train(both, Shapes(), method=ASM(warm_up=0.75, low=0.0, high=0.0), **QUICK).method
+    assert method.record.epochs.tolist() == [3]
+    assert method.partition.clean.all()
     for network in alone:
         half = {"loss": lambda student, _, target: torch.nn.functional.cross_entropy(student, target) / 2}
         train(network, Shapes(), **QUICK, **half)
@@ -120,16 +126,91 @@ def test_the_partition_of_an_epoch_is_that_of_the_networks_before_it(tmp_path, p
     np.testing.assert_array_equal(method.record.noise_counts, 3 * expected.noise)
 
 
-def test_memory_keeps_a_share_of_the_epochs_before():
-    def probs(memory, epochs):
-        return train(pair(), Noisy(), method=ASM(memory=memory), **QUICK | {"epochs": epochs}).method.probs
+class Remembering(ASM):
+    """Keeps what is known, and what an evaluation says, at the start of each epoch."""
 
-    first, second = probs(0.0, 1), probs(0.25, 2)
-    assert torch.allclose(second.sum(-1), torch.ones(80, 2))
-    again = train(pair(), Noisy(), method=ASM(memory=0.0), **QUICK | {"epochs": 2, "schedule": "constant"})
-    kept = train(pair(), Noisy(), method=ASM(memory=0.25), **QUICK | {"epochs": 2, "schedule": "constant"})
-    expected = 0.25 * first + 0.75 * again.method.probs
-    assert torch.allclose(kept.method.probs, expected, atol=1e-5)
+    def setup(self, plan):
+        super().setup(plan)
+        self.evaluated, self.known = [], []
+
+    def epoch_start(self, epoch):
+        networks = self.plan.model.a, self.plan.model.b
+        both = [logits_of(network, self.plan.dataset, device="cpu").softmax(1) for network in networks]
+        self.evaluated.append(torch.stack(both, 1))
+        row = super().epoch_start(epoch)
+        self.known.append(self.probs.clone())
+        return row
+
+
+def test_memory_keeps_a_share_of_the_epochs_before():
+    options = QUICK | {"epochs": 2, "schedule": "constant"}
+    again = train(pair(), Noisy(), method=Remembering(memory=0.0), **options).method
+    kept = train(pair(), Noisy(), method=ASM(memory=0.25), **options).method
+    assert torch.allclose(kept.probs.sum(-1), torch.ones(80, 2))
+    assert torch.allclose(kept.probs, 0.25 * again.known[1] + 0.75 * again.probs, atol=1e-5)
+
+
+def test_of_an_evaluation_memory_keeps_evaluations_alone():
+    method = Remembering(probabilities="evaluation", memory=0.5, low=0.99, high=1.0)
+    train(pair(), Noisy(), augment=view(), method=method, **QUICK)
+    expected = method.evaluated[1]
+    assert torch.equal(method.known[1], expected)
+    for evaluated, known in zip(method.evaluated[2:], method.known[2:], strict=True):
+        expected = 0.5 * expected + 0.5 * evaluated
+        assert torch.allclose(known, expected, atol=1e-7)
+        assert not torch.allclose(known, evaluated, atol=1e-3)
+
+
+@pytest.mark.parametrize("combine", ["mean", "agree"])
+@pytest.mark.parametrize("probabilities", ["training", "evaluation"])
+def test_without_a_warm_up_an_evaluation_sorts_before_the_first_epoch(combine, probabilities):
+    trained, data = pair(), Noisy()
+    train(trained, Shapes(80), **QUICK)
+    options = {"warm_up": 0, "low": 0.99, "high": 1.0, "combine": combine, "probabilities": probabilities}
+    probs = np.stack([logits_of(net, data, device="cpu").softmax(1).numpy() for net in (trained.a, trained.b)])
+    probs = probs.mean(0) if combine == "mean" else probs
+    expected = partition(probs, data.labels, thresholds(probs, data.labels, low=0.99, high=1.0), combine=combine)
+    assert np.bincount(expected.subset, minlength=3)[[0, 2]].min() > 0
+    method = Seen(**options)
+    result = train(trained, data, method=method, **QUICK | {"epochs": 1})
+    assert method.record.epochs.tolist() == [0]
+    np.testing.assert_array_equal(method.partition.subset, expected.subset)
+    assert result.history[0]["noise_share"] == pytest.approx(expected.noise.mean())
+    for subset, batch, _ in method.steps:
+        assert torch.equal(subset, torch.from_numpy(expected.subset)[batch.index])
+
+
+def test_killed_in_a_first_epoch_that_was_sorted_it_goes_on_bit_identically(tmp_path):
+    run = QUICK | {"epochs": 2, "checkpoint_seconds": 0}
+    whole = train(pair(), Noisy(), method=ASM(warm_up=0), **run)
+    with pytest.raises(Killed):
+        train(pair(), Noisy(), method=dying(3, warm_up=0), checkpoint=tmp_path / "c", **run)
+    later = train(pair(5), Noisy(), method=ASM(warm_up=0), checkpoint=tmp_path / "c", **run)
+    assert torch.equal(weights(whole.model), weights(later.model))
+    for name, array in whole.method.record.arrays().items():
+        np.testing.assert_array_equal(array, later.method.record.arrays()[name])
+
+
+@pytest.mark.parametrize(
+    ("epochs", "options", "message"),
+    [
+        (1, {}, r"got epochs=1 and warm_up=0.1, which is 1 of them: train longer, or lower warm_up"),
+        (4, {"warm_up": 0.9}, "got epochs=4 and warm_up=0.9, which is 4 of them"),
+        (4, {"warm_up": 0.9, "ramp_from": "warm-up"}, "got epochs=4 and warm_up=0.9"),
+    ],
+)
+def test_a_training_that_ends_before_it_sorts_is_refused(epochs, options, message):
+    with pytest.raises(UserError, match=message):
+        train(pair(), Noisy(), method=ASM(**options), **QUICK | {"epochs": epochs})
+
+
+@pytest.mark.parametrize("flipped", [True, [True] * 80, np.ones(80, int), np.ones(79, bool), None])
+def test_what_is_called_flipped_is_the_truth_only_where_it_can_be(flipped):
+    data = Noisy()
+    data.flipped = flipped
+    record = train(pair(), data, method=ASM(), **QUICK | {"epochs": 2}).method.record
+    assert record.wrong.shape == (0, 3, 3)
+    assert train(pair(), Noisy(), method=ASM(), **QUICK | {"epochs": 2}).method.record.wrong.shape == (1, 3, 3)
 
 
 def test_the_rows_tell_how_labels_were_sorted():
@@ -161,6 +242,18 @@ def test_it_goes_on_only_with_the_same_options(tmp_path):
     train(pair(), Shapes(), method=ASM(), checkpoint=tmp_path / "c", **QUICK)
     with pytest.raises(ValueError, match=r"method was ASM\(.*omega=0.6.*\), now ASM\(.*omega=0.7"):
         train(pair(), Shapes(), method=ASM(omega=0.7), checkpoint=tmp_path / "c", **QUICK)
+
+
+def test_strong_views_of_one_type_are_told_apart(tmp_path):
+    grey, flip = (v2.Compose([step]) for step in (v2.Grayscale(), v2.RandomHorizontalFlip()))
+    train(pair(), Noisy(), method=ASM(strong=grey), checkpoint=tmp_path / "c", **QUICK)
+    with pytest.raises(ValueError, match=r"method was ASM\(.*Grayscale.*, now ASM\(.*RandomHorizontalFlip"):
+        train(pair(), Noisy(), method=ASM(strong=flip), checkpoint=tmp_path / "c", **QUICK)
+    again = v2.Compose([v2.Grayscale()])
+    assert train(pair(), Noisy(), method=ASM(strong=again), checkpoint=tmp_path / "c", **QUICK).epoch == 4
+    for strong, said in ((None, None), (len, "len"), (partial(len), "functools.partial(<built-in function len>)")):
+        assert identity(AsmOptions(strong=strong))["strong"] == said
+    assert " at 0x" not in repr(ASM(strong=partial(lambda image: image)))
 
 
 def test_worker_count_changes_nothing_and_a_method_can_be_used_again():

@@ -99,6 +99,17 @@ def test_what_is_confidently_another_class_is_probably_wrong():
     assert probably_wrong(clear, labels).tolist() == [False, False, False, False, True, False]
 
 
+def test_what_the_networks_say_together_acquits():
+    clear = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9], [0.05, 0.95], [0.04, 0.96]])
+    labels = np.array([0, 0, 1, 1, 0, 0])
+    assert probably_wrong(clear, labels).tolist() == [False, False, False, False, True, True]
+    together = np.where(np.arange(6)[:, None] == 4, [0.6, 0.4], [0.4, 0.6])
+    assert probably_wrong(clear, labels, together).tolist() == [False, False, False, False, False, True]
+    assert probably_wrong(clear, labels, clear).tolist() == probably_wrong(clear, labels).tolist()
+    with pytest.raises(UserError, match=r"got shapes \(3, 2\) and \(6,\)"):
+        probably_wrong(clear, labels, together[:3])
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=1, max_size=40))
 def test_average_precision_against_scikit_learn(rows):
     wrong, scores = np.array([w for w, _ in rows]), np.array([s for _, s in rows], dtype=float)

@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from pasm_aug.asm.judgements import FoldJudgements
+from pasm_aug.asm.record import AsmRecord
 from pasm_aug.asm.suspects import average_precision
 from pasm_aug.cli.entry import main
 from pasm_aug.cli.find_suspects import in_sample
@@ -282,7 +283,11 @@ def test_faces_that_are_drawn_have_no_path(tmp_path, capsys):
         (["--noise", "symmetric:0.3"], "--split must be train with it, got all"),
         (["--noise", "sym"], "--noise must be"),
         (["--warmup", "20"], "--warmup must be at most the 12 epochs"),
-        (["--partitions", "/nowhere"], "--partitions must be a partition.safetensors or a folder with one"),
+        (["--partitions", "{root}"], "--partitions is of training labels: --split must be train with it, got all"),
+        (
+            ["--split", "train", "--partitions", "/nowhere"],
+            "--partitions must be a partition.safetensors or a folder with one",
+        ),
         (["--out", "{root}"], "--out must be a new folder or an existing audit's"),
         (["--out", "{new}", "--model", "torch.nn:Identity"], "must give logits"),
         (["--out", "{new}", "--folds", "300"], "300 parts need as many"),
@@ -299,14 +304,70 @@ def test_a_mistake_is_one_line_and_exit_code_2(root, finished, tmp_path, capsys,
 
 
 def test_partitions_of_other_images_or_damaged(root, tmp_path, capsys):
+    count, words = len(ExpressionFolder(root, "train")), ["--split", "train", "--partitions", tmp_path]
     save_file({"noise_counts": np.zeros(7, np.int32)}, tmp_path / "partition.safetensors")
-    assert audit(root, tmp_path / "out", "--partitions", tmp_path) == 2
-    assert "must hold a count for each of the 240 images, got shape (7,)" in capsys.readouterr().err
+    assert audit(root, tmp_path / "out", *words) == 2
+    assert f"must hold a count for each of the {count} images, got shape (7,)" in capsys.readouterr().err
     (tmp_path / "partition.safetensors").write_bytes(b"\x07")
-    assert audit(root, tmp_path / "out", "--partitions", tmp_path) == 2
+    assert audit(root, tmp_path / "out", *words) == 2
     err = capsys.readouterr().err
     assert f"{tmp_path / 'partition.safetensors'} cannot be read" in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def sorted_by_asm(root, tmp_path_factory):
+    """A network that ASM trained on labels of which a fifth is wrong, and its partition."""
+    out = tmp_path_factory.mktemp("asm") / "net"
+    words = ["train", "--data", "folder", "--root", str(root), *NET, "--batch-size", "16", "--quiet", "--device", "cpu"]
+    words[words.index("tests.shapes:OwnNet")] = "pair:tests.shapes:OwnNet"
+    assert main([*words, "--epochs", "2", "--method", "asm", "--noise", "symmetric:0.2", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.mark.parametrize(
+    ("words", "fits"),
+    [
+        (["--noise", "symmetric:0.2"], True),
+        (["--noise", "symmetric:0.2", "--seed", "1"], False),
+        (["--noise", "symmetric:0.1"], False),
+        ([], False),
+    ],
+)
+def test_partitions_are_of_the_same_labels(root, sorted_by_asm, tmp_path, capsys, words, fits):
+    given = ["--split", "train", "--epochs", "1", *words, "--partitions", sorted_by_asm]
+    assert audit(root, tmp_path / "out", *given) == (0 if fits else 2)
+    error = capsys.readouterr().err
+    if fits:
+        record = AsmRecord.open(sorted_by_asm / "partition.safetensors")
+        rows = rows_of(tmp_path / "out")
+        assert all(int(row["noise_epochs"]) == record.noise_counts[int(row["index"])] for row in rows)
+    else:
+        assert "is of other images or labels than these" in error
+        assert error.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+
+
+def test_what_a_network_remembers_of_wrong_labels(root, sorted_by_asm, tmp_path, capsys):
+    words = ["train", "--data", "folder", "--root", str(root), *NET, "--quiet", "--device", "cpu", "--epochs", "1"]
+    assert main([*words, "--out", str(tmp_path / "true")]) == 0
+    true, remembers = "was trained on these very images with their true labels: it finds more than", ": the longer, the"
+    for number, (net, noise, said) in enumerate(
+        [
+            (sorted_by_asm, "symmetric:0.2", f"was trained on these very images{remembers}"),
+            (sorted_by_asm, "symmetric:0.1", "If"),
+            (sorted_by_asm, None, "If"),
+            (tmp_path / "true", "symmetric:0.2", true),
+            (tmp_path / "true", "symmetric:0.01", true),  # where a few probed labels are the same
+            (tmp_path / "true", None, f"was trained on these very images{remembers}"),
+        ]
+    ):
+        base = ["audit", "--data", "folder", "--root", str(root), "--split", "train", "--device", "cpu", "--quiet"]
+        base += ["--network", str(net), "--out", str(tmp_path / str(number)), *(["--noise", noise] if noise else [])]
+        capsys.readouterr()
+        assert main(base) == 0
+        line = next(line for line in capsys.readouterr().out.splitlines() if str(net) in line)
+        assert line.startswith(f"If {net} was trained" if said == "If" else f"{net} {said}")
 
 
 def test_a_network_and_folds_at_once(capsys):

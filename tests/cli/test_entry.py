@@ -114,6 +114,11 @@ def test_run_on_a_folder_of_images_with_another_network(tmp_path):
         (["evaluate", "--checkpoint", "/nowhere"], "/nowhere"),
         (["report", "/nowhere"], "/nowhere/config.json"),
         (["train", "--augment", "point", "--out", "x"], "--positions"),
+        (["run", "--root", "faces"], "--root faces is not for --data synthetic, which draws its faces: add --data"),
+        (["run", "--seeds", "0,1", "--seed", "3"], "--seeds takes the place of --seed"),
+        (["run", "--method", "asm", "--augment", "point"], "--method asm erases nothing, got --augment point"),
+        (["run", "--baselines", "asm"], "--baselines asm needs --method asm or pasm+asm"),
+        (["check", "--root", ".", "--out", "x"], "--out x lies in --root ., where it would be a class"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(words, message, tmp_path, capsys, monkeypatch):

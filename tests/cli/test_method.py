@@ -95,7 +95,7 @@ def test_asm_alone_erases_nothing_and_is_compared_with_plain_training(tmp_path, 
     record = AsmRecord.open(tmp_path / "out" / "round-1" / "partition.safetensors")
     np.testing.assert_allclose(record.thresholds[-1], [[0.2, 0.5]] * 7)
     assert not list((tmp_path / "out").rglob("positions.safetensors"))
-    assert "Why it stopped: The one round that was asked for is done." in capsys.readouterr().out
+    assert "Why it stopped: The one round of this run is done." in capsys.readouterr().out
 
 
 def test_train_takes_the_method_too(tmp_path):

@@ -53,6 +53,38 @@ def test_the_same_command_again_trains_nothing_and_another_is_refused(tmp_path, 
     assert "result.json is damaged" in capsys.readouterr().err
 
 
+def test_options_that_failed_before_anything_was_done_may_be_corrected(tmp_path, capsys):
+    words = [*QUICK, "--epochs", "2", "--out", str(tmp_path), "--method", "asm", "--warmup", "1"]
+    assert main([*words, "--label-smoothing", "0.1"]) == 2
+    assert "label_smoothing" in capsys.readouterr().err
+    assert main(words) == 0
+    assert json.loads((tmp_path / "config.json").read_text())["label_smoothing"] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "untold"),
+    [
+        ([], "way of erasing: no erasing", "predictions of"),
+        (["--augment", "online"], "way of erasing: online PASM", "first teacher"),
+        (["--method", "asm", "--epochs", "3"], "**Labels sorted out.**", "Nothing was written down"),
+    ],
+)
+def test_the_card_tells_how_a_network_was_trained_alone(tmp_path, words, told, untold):
+    assert main([*QUICK, "--epochs", "1", *words, "--out", str(tmp_path)]) == 0
+    card = (tmp_path / "README.md").read_text()
+    assert "It was trained by itself (`pasm-aug train`), from new weights" in card
+    assert "- training: epochs" in card
+    assert told in card
+    assert untold not in card
+
+
+def test_the_card_names_the_teacher_of_a_network_that_was_trained_alone(tmp_path, teacher):
+    assert main([*QUICK, "--epochs", "1", "--teacher", teacher, "--out", str(tmp_path / "net")]) == 0
+    card = (tmp_path / "net" / "README.md").read_text()
+    assert "it learned from the predictions of `teacher` to whole images" in card
+    assert "None" not in card
+
+
 def test_early_stopping_keeps_the_best_epoch_and_says_so(tmp_path, capsys):
     assert main([*QUICK, "--epochs", "20", "--lr", "1e-6", "--early-stop", "2", "--out", str(tmp_path)]) == 0
     rows = csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines())

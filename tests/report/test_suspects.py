@@ -67,6 +67,18 @@ def test_measured_against_the_truth():
     assert "of the wrong labels 50.0% are suspects" in text
 
 
+def test_more_suspects_than_can_be_believed_are_doubted():
+    labels = np.arange(28) % 7
+    for wrong, doubted in ((14, False), (15, True)):
+        seen = np.where(np.arange(28) < wrong, (labels + 1) % 7, labels)
+        sure = (np.eye(7, dtype=np.float32)[seen] * 0.93 + 0.01) / 1.0
+        where = {"split": ["train"] * 28, "index": range(28), "path": [""] * 28, "place": np.arange(28)}
+        found = Findings(sure, labels, [f"class {k}" for k in range(7)], **where)
+        assert found.wrong.sum() == wrong
+        assert ("53.6% of the labels are suspects, more than can be believed" in found.doubt()) == doubted
+        assert bool(found.doubt()) == doubted
+
+
 def test_networks_that_have_learned_nothing_are_doubted():
     assert findings().doubt() == ""
     even, labels, where = np.full((4, 3), 1 / 3, dtype=np.float32), np.array([0, 1, 2, 1]), np.arange(4)

@@ -284,7 +284,7 @@ def test_the_arm_online_mines_nothing_and_has_one_training(tmp_path):
     assert not any("positions" in name for name in files)
     assert student.erased_share == pytest.approx(49 / 400, abs=1e-6)
     stop = json.loads((tmp_path / "online" / "stop.json").read_text())
-    assert stop["reason"] == "The one round that was asked for is done."
+    assert stop["reason"] == "The one round of this run is done."
     again = run(tmp_path / "online", augment="online", rounds=None, queries=2, size=7)
     assert again[1].val.confusion == student.val.confusion
     with pytest.raises(ValueError, match=r"erasing\.queries was 2, now 3"):

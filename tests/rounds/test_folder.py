@@ -180,6 +180,7 @@ def test_on_the_command_line_a_full_disk_is_one_line(tmp_path, monkeypatch, caps
     (tmp_path / "file").write_text("")
     assert main([*words, str(tmp_path / "file" / "out")]) == 2
     first, second = (line for line in capsys.readouterr().err.splitlines() if "warn" not in line.lower())
-    assert first == "pasm-aug: error: [Errno 28] No space left on device"
+    assert first.startswith("pasm-aug: error: [Errno 28] No space left on device: ")
+    assert str(tmp_path / "out") in first
     assert str(tmp_path / "file") in second
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]

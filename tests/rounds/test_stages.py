@@ -136,6 +136,17 @@ class Diverging:
         return value * float("nan") if self.at < 0 or self.calls > self.at else value
 
 
+def test_other_test_images_are_scored_anew(learning, tmp_path):
+    first = run(tmp_path, rounds=1)
+    test = Shapes(15, seed=7)
+    with pytest.warns(UserWarning, match="the test images have changed; they are scored anew"):
+        again = run(tmp_path, DATA | {"test": test}, rounds=1)
+    for before, after in zip(first, again, strict=True):
+        assert (before.test.count, after.test.count) == (12, 15)
+        assert after.test.accuracy == evaluate(load_model(after.folder, model=own_net()), test).accuracy
+        assert after.val.accuracy == before.val.accuracy
+
+
 def test_a_student_that_diverges_after_a_good_epoch_does_not_end_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr("pasm_aug.rounds.stages.Stages._loss", lambda self, **_: loss)
     loss = Diverging(3 + 2)  # in the second epoch of the first student

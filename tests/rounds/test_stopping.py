@@ -95,7 +95,7 @@ def test_small_gains_add_up_while_the_patience_lasts():
         ([0.0, 0.015], {"patience": 2, "margin": 2},
          ["Stopped after round 2", "+1.5 points", "2 × its standard error", "2 rounds"]),
         ([0.02] * MAX_ROUNDS, {}, [f"Stopped after {MAX_ROUNDS} rounds", "the most"]),
-        ([0.0], {"rounds": 1}, ["The one round that was asked for is done."]),
+        ([0.0], {"rounds": 1}, ["The one round of this run is done."]),
         ([0.0] * 2, {"rounds": 2}, ["All 2 rounds that were asked for are done."]),
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 from pasm_aug.training.evaluation import evaluate
 from pasm_aug.training.guards import DivergedError
 from pasm_aug.training.losses import distillation_loss
+from pasm_aug.training.method import Outcome
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.erase import PointAdversarialErase
 from pasm_aug.transforms.paired_view import PairedView
@@ -27,6 +28,57 @@ def test_a_network_of_ones_own_learns_a_data_set_without_faces():
     assert evaluate(result.model, Shapes(90, seed=2)).accuracy > 0.9
     assert [row["epoch"] for row in result.history] == list(range(1, 13))
     assert result.history[-1]["lr"] == pytest.approx(0.0005)
+
+
+class Plain:
+    """A method of a user's own: five calls, no ``repr``."""
+
+    dies = None
+
+    def __init__(self, weight=1.0, act=torch.relu):
+        self.weight, self.act = weight, act
+
+    def setup(self, plan):
+        self.plan = plan
+
+    def epoch_start(self, epoch):
+        self.epoch = epoch
+
+    def loss(self, batch):
+        if self.epoch == self.dies:
+            raise KeyboardInterrupt
+        logits = self.plan.student(self.plan.inputs.plain(batch.images[0]))
+        return Outcome(self.weight * torch.nn.functional.cross_entropy(logits, batch.labels), logits)
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+class Named(Plain):
+    def __repr__(self):
+        return f"Named({self.weight}, {self.act})"  # which has the address of a lambda
+
+
+@pytest.mark.parametrize("kind", [Plain, Named])
+def test_a_checkpoint_goes_on_with_another_object_of_the_same_method(tmp_path, monkeypatch, kind):
+    def method(weight=1.0):
+        return kind(weight, lambda x: x)
+
+    whole = train(own_net(), Shapes(), method=method(), **QUICK)
+    run = {"checkpoint": tmp_path / "c", "checkpoint_seconds": 0, **QUICK}
+    monkeypatch.setattr(kind, "dies", 2)
+    kept = method()
+    with pytest.raises(KeyboardInterrupt):
+        train(own_net(), Shapes(), method=kept, **run)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"method.* was .*1.0.*, now .*2.0"):
+        train(own_net(), Shapes(), method=method(2.0), **run)
+    with pytest.raises(ValueError, match=r"method.* was .*, now "):
+        train(own_net(), Shapes(), method={Plain: Named, Named: Plain}[kind](1.0, lambda x: x), **run)
+    assert torch.equal(weights(train(own_net(1), Shapes(), method=method(), **run).model), weights(whole.model))
 
 
 def test_training_is_bit_identical_for_a_seed_and_leaves_the_random_state():

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
+from pasm_aug.cli.options import effect
 from pasm_aug.cli.options.groups import default_image_size
 from pasm_aug.cli.options.network import check_classes
 from pasm_aug.cli.options.noise import settle_noise
 from pasm_aug.cli.options.training import BASELINES, check_training, settle_method, settle_square
 from pasm_aug.core.errors import UserError
-from pasm_aug.rounds.arms import MINED, check_arm, mines
+from pasm_aug.rounds.arms import MINED, check_arm
 
 
 def settle_run(args: argparse.Namespace) -> list[str]:
@@ -22,26 +22,26 @@ def settle_run(args: argparse.Namespace) -> list[str]:
     """
     _settle(args)
     args.out = args.out or Path("runs") / args.data
-    names = [args.augment, *(arm for arm in args.baselines.split(",") if arm and arm != args.augment)]
+    check_place(args, args.out)
+    names = [args.augment, *(arm for arm in args.baselines.split(",") if arm)]
+    names = list(dict.fromkeys(names))  # each once
     for arm in names:
         check_arm(arm)
-    _check_mining(args, names)
+    if args.method == "pasm" and "asm" in names:
+        raise UserError("--baselines asm needs --method asm or pasm+asm, which train a pair of networks; got pasm")
+    effect.check_run(args, names)
     return names
 
 
-def _check_mining(args: argparse.Namespace, names: list[str]) -> None:
-    """Refuse what says how points are mined where no arm mines any, instead of passing over it in silence."""
-    usual = {"search": "seeded", "objective": "true_prob", "miner": None, "refresh": 0.0, "keep_points": 1}
-    if args.preset:  # its search is of its own arm
-        del usual["search"]
-    given = [f"--{name.replace('_', '-')}" for name, value in usual.items() if getattr(args, name) != value]
-    if given and not any(mines(arm, matched_to(names)) for arm in names):
-        raise UserError(f"{given[0]} needs an arm that mines points, as --augment point does; got {', '.join(names)}")
-
-
-def matched_to(names: Sequence[str]) -> str:
-    """The arm whose square ``random-matched`` erases elsewhere: the one that leads, or the paper's."""
-    return "online" if names[0] == "online" else "point"
+def check_place(args: argparse.Namespace, out: Path) -> None:
+    """Raise a ValueError if what is written to ``out`` would be a class of the data set at the next reading."""
+    if args.data != "folder" or args.root is None or not out.resolve().is_relative_to(args.root.resolve()):
+        return
+    if not (args.root.is_dir() and {"train", "training"} & {path.name.lower() for path in args.root.iterdir()}):
+        raise UserError(
+            f"--out {out} lies in --root {args.root}, where it would be a class of the data set: choose a folder "
+            "outside it"
+        )
 
 
 def settle_train(args: argparse.Namespace) -> None:
@@ -51,6 +51,8 @@ def settle_train(args: argparse.Namespace) -> None:
         ValueError: options that cannot be, or that need another one beside them.
     """
     _settle(args)
+    check_place(args, args.out)
+    effect.check_train(args)
     if args.augment in MINED and args.positions is None:
         raise UserError(f"--augment {args.augment} needs --positions FILE, which `pasm-aug mine` writes")
     if args.augment.startswith("cam-") and args.teacher is None:

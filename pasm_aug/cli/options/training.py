@@ -58,6 +58,8 @@ def add_method(parser: argparse.ArgumentParser) -> None:
 def settle_method(args: argparse.Namespace) -> None:
     """Fill in what follows from ``--method``: the arm ``asm`` erases nothing, and needs two networks."""
     if args.method == "asm":
+        if args.augment not in ("asm", "none", "online"):  # what the commands take unless told otherwise
+            raise UserError(f"--method asm erases nothing, got --augment {args.augment}: --method pasm+asm erases too")
         args.augment = "asm"
     elif args.augment == "asm":
         args.method = "asm"
