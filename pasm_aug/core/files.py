@@ -20,7 +20,11 @@ LONGEST = 255  # bytes of a file's name, on every file system in use
 
 
 def write_atomic(path: str | Path, data: bytes) -> None:
-    """Write to a temporary neighbour, flush it to the disk, rename it into place, flush the folder."""
+    """Write to a temporary neighbour, flush it to the disk, rename it into place, flush the folder.
+
+    Raises:
+        OSError: it cannot be written; the error names ``path``.
+    """
     path = Path(path)
     short = zlib.crc32(os.fsencode(path.name))  # the name itself may be as long as a name can be
     temporary = path.with_name(f".{short:08x}.{os.getpid()}.tmp")
@@ -30,6 +34,8 @@ def write_atomic(path: str | Path, data: bytes) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # of a full disk it names no file, else the temporary one
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
     if hasattr(os, "O_DIRECTORY"):
@@ -85,9 +91,9 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Rows of one set of columns as CSV, atomically."""
+    """Rows as CSV, atomically; a column that only some rows have is empty in the others."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())

@@ -56,4 +56,5 @@ def erased_note(arm: str, share: float) -> str:
 
 
 def _bar(effect: Effect, gain: Difference) -> Bar:
-    return Bar(arm_name(effect.arm), erased_note(effect.arm, effect.erased), gain.points, gain.half, str(gain))
+    note = erased_note(effect.arm, effect.erased)
+    return Bar(arm_name(effect.arm), note, gain.points, gain.half, str(gain), gain.word)

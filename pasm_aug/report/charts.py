@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import PIL.Image
+from matplotlib import rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 WIDTH, DPI = 4.4, 150  # inches; dots an inch
 HEAVY = 180_000  # bytes
+CJK = (  # fonts of Linux, Windows and macOS for the signs that matplotlib's own lacks
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei"),
+    *("Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans", "Arial Unicode MS"),
+)
 COLOURS = {"point": "#c2410c", "online": "#9333ea", "none": "#64748b", "random": "#2563eb", "random-matched": "#0d9488"}
 OTHERS = ("#c2410c", "#2563eb", "#0d9488", "#9333ea", "#64748b", "#ca8a04", "#db2777", "#15803d")
 
@@ -117,16 +125,16 @@ def colour(name: str, number: int) -> str:
     return COLOURS.get(name, OTHERS[number % len(OTHERS)])
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: Figure, dpi: int = DPI) -> bytes:
     """A chart, as PNG."""
     buffer = io.BytesIO()
-    _drawn(figure).save(buffer, format="png")
+    _drawn(figure, dpi).save(buffer, format="png")
     return buffer.getvalue()
 
 
 def jpeg(figure: Figure) -> bytes:
     """A figure of photographs, as JPEG; of lower quality where it would be too heavy for a page of many."""
-    image = _drawn(figure)
+    image = _drawn(figure, DPI)
     for quality, subsampling in ((88, 0), (75, 2), (55, 2), (35, 2)):
         buffer = io.BytesIO()
         image.save(buffer, format="jpeg", quality=quality, subsampling=subsampling)
@@ -135,9 +143,15 @@ def jpeg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _drawn(figure: Figure) -> PIL.Image.Image:
+def _drawn(figure: Figure, dpi: int) -> PIL.Image.Image:
     """The figure, drawn once: matplotlib's own ``savefig`` lays it out and draws it twice."""
-    figure.set_dpi(DPI)
+    figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    installed = {font.name for font in fontManager.ttflist}  # of others matplotlib complains
+    if more := [name for name in CJK if name in installed]:
+        for text in figure.findobj(Text):
+            text.set_fontfamily([*rcParams["font.family"], *more])
+    with warnings.catch_warnings():  # a sign that all these fonts lack is drawn as a box
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        canvas.draw()
     return PIL.Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])

@@ -49,6 +49,7 @@ def write_comparison(path: str | Path, runs: Sequence[Run]) -> Path:
         contents({name: title for name, (title, _) in parts.items()}),
         *(section(name, title, inside) for name, (title, inside) in parts.items()),
     ]
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page("PASM: runs side by side", body))
     return Path(path)
 

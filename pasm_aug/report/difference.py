@@ -18,8 +18,11 @@ def half_width(scores: Metrics) -> float:
 
 
 def meaning(points: float, half: float) -> str:
-    """A difference in words: it is clear where its 95 % interval, ``half`` to either side, leaves 0 out."""
-    if not abs(points) > half:
+    """A difference in words: it is clear where its 95 % interval, ``half`` to either side, leaves 0 out.
+
+    An interval without any width is not that of a certain difference, but of two or three values that happen to agree.
+    """
+    if not abs(points) > half > 0:
         return "no measurable effect"
     return "a clear gain" if points > 0 else "a clear loss"
 

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pasm_aug.report.charts import WIDTH, chart, charts, colour, legend, png
 from pasm_aug.report.difference import Difference
+from pasm_aug.report.lettering import class_label, line_label
 from pasm_aug.rounds.arms import AUGMENTS
 from pasm_aug.rounds.results import RoundResult
 
@@ -45,7 +46,7 @@ def accuracy_figure(
             linewidth=1.6,
             elinewidth=0.8,
             color=colour(arm, shift),
-            label=names.get(arm, arm),
+            label=line_label(names.get(arm, arm)),
         )
         panel.yaxis.set_major_formatter(PercentFormatter(1.0))
     panels[-1].set_xlabel("round (0 = first teacher)")
@@ -91,7 +92,7 @@ def _curves(
         for start, rows in list(zip(np.cumsum([0, *map(len, tables)]), tables, strict=False))[shared:]:
             x += [*(start + 1 + epoch for epoch in range(len(rows))), float(start + len(rows))]
             y += [*(row.get(column, np.nan) for row in rows), np.nan]
-        panel.plot(x, y, color=colour(arm, number), label=names.get(arm, arm), **style)
+        panel.plot(x, y, color=colour(arm, number), label=line_label(names.get(arm, arm)), **style)
 
 
 def confusion_figure(matrices: Mapping[str, Sequence[Sequence[int]]], classes: Sequence[str]) -> bytes:
@@ -124,16 +125,17 @@ def gains_figure(classes: Sequence[str], gains: Sequence[Difference | None], tit
     order = sorted((i for i, gain in enumerate(gains) if gain), key=lambda i: -abs(gains[i].points))  # type: ignore[union-attr]
     order = sorted(order[:BARS])
     shown = [gains[i] for i in order]
+    ends = [[max(0.0, min(g.half, 100 + side * g.points)) for side in (1, -1)] for g in shown if g]  # of few images
     figure, panel = chart(title, "", 0.9 + 0.28 * len(order))
     panel.barh(
         range(len(order)),
         [g.points for g in shown if g],
-        xerr=[g.half for g in shown if g],
+        xerr=np.array(ends).reshape(-1, 2).T,
         color=["#2166ac" if g.points >= 0 else "#b2182b" for g in shown if g],
         error_kw={"elinewidth": 1.0, "capsize": 2.5, "ecolor": "k"},
     )
     panel.axvline(0, color="#475569", linewidth=0.8)
-    panel.set_yticks(range(len(order)), [classes[i] for i in order], fontsize=9)
+    panel.set_yticks(range(len(order)), [class_label(classes[i]) for i in order], fontsize=9)
     panel.invert_yaxis()
     panel.set_xlabel("points of accuracy, with 95 % interval")
     panel.xaxis.set_major_locator(MaxNLocator(7))
@@ -169,7 +171,8 @@ def _label(panel: Any, classes: Sequence[str], values: np.ndarray, sign: str, da
                     color=ink,
                 )
     if len(classes) <= NAMED_CLASSES:
-        panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", fontsize=8)
-        panel.set_yticks(range(len(classes)), classes, fontsize=8)
+        names = list(map(class_label, classes))
+        panel.set_xticks(range(len(classes)), names, rotation=45, ha="right", fontsize=8)
+        panel.set_yticks(range(len(classes)), names, fontsize=8)
     panel.set_ylabel("true class", fontsize=8)
     panel.set_xlabel("predicted class", fontsize=8)

@@ -9,7 +9,6 @@ from html import escape
 
 from matplotlib.ticker import MaxNLocator
 
-from pasm_aug.report.difference import meaning
 from pasm_aug.report.page import minus
 
 BADGES = {  # what a difference means → words, mark, class
@@ -25,7 +24,8 @@ class Bar:
 
     Attributes:
         arm: the other one. note: about it, in a few words.
-        points: the difference, and in words. half: half of its 95 % interval; infinite where none is known.
+        points: the difference. half: half of its 95 % interval; infinite where none is known. text: both, for people.
+        word: what it means, one of ``BADGES``.
         values: of which ``points`` is the mean; drawn as dots.
     """
 
@@ -34,6 +34,7 @@ class Bar:
     points: float
     half: float
     text: str
+    word: str
     values: tuple[float, ...] = ()
 
 
@@ -44,7 +45,7 @@ def card(title: str, measure: str, bars: Sequence[Bar], main: str) -> str:
         measure: what the points are of. main: the arm from which the others are subtracted.
     """
     first, scale = bars[0], Scale.of(bars)
-    words, mark, kind = BADGES[meaning(first.points, first.half)]
+    words, mark, kind = BADGES[first.word]
     rows = "".join(_row(bar, scale) for bar in bars)
     axis = "".join(f'<span style="{scale.at(tick)}">{minus(f"{tick:g}")}</span>' for tick in scale.ticks)
     return (
@@ -95,7 +96,7 @@ def _row(bar: Bar, scale: Scale) -> str:
         drawn += f'<i class="span" style="{scale.at(left)};width:{width:.2f}%"></i>'
     drawn += f'<i class="mean" style="{scale.at(bar.points)}"></i>'
     return (
-        f'<tr class="{BADGES[meaning(bar.points, bar.half)][2]}"><th scope="row">{escape(bar.arm)}'
+        f'<tr class="{BADGES[bar.word][2]}"><th scope="row">{escape(bar.arm)}'
         f'<small>{escape(bar.note)}</small></th><td class="plot" aria-hidden="true">{drawn}</td>'
         f"<td>{minus(bar.text)}</td></tr>"
     )

@@ -14,6 +14,7 @@ from pasm_aug.core.geometry import patch_box, side_in_pixels
 from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.core.painting import erase_patch
 from pasm_aug.report.charts import Mosaic
+from pasm_aug.report.lettering import shortened
 from pasm_aug.report.movement import RoundPoints
 from pasm_aug.transforms.baselines import CamRegionErase
 
@@ -75,7 +76,7 @@ def gallery_figure(dataset: Any, indices: Sequence[int], rounds: Sequence[RoundP
     for column, index in enumerate(indices):
         image, label = dataset[index]
         image = to_uint8_tensor(image)
-        _show(mosaic, 0, column, image, dataset.classes[label] if dataset.classes else str(label))
+        _show(mosaic, 0, column, image, _name(dataset, label))
         for row, points in enumerate(rounds, 1):
             _show(mosaic, row, column, *_erased(image, index, points, size))
     for row, name in enumerate(["as it is", *(f"round {r.round}" for r in rounds)]):
@@ -95,7 +96,7 @@ def online_figures(dataset: Any, shown: Mapping[str, Tensor]) -> list[bytes]:
         mosaic = Mosaic(3, A_ROW, left=0.16)
         for column, index in enumerate(part["samples"].tolist()):
             image, label = dataset[index]
-            _show(mosaic, 0, column, to_uint8_tensor(image), dataset.classes[label] if dataset.classes else str(label))
+            _show(mosaic, 0, column, to_uint8_tensor(image), _name(dataset, label))
             _show(mosaic, 1, column, part["first"][column], "")
             _show(mosaic, 2, column, part["last"][column], "")
         for row, name in enumerate(("as it is", "first epoch", "last epoch")):
@@ -133,6 +134,10 @@ def _erased(image: Tensor, index: int, points: RoundPoints, size: float | int) -
     box = patch_box(x, y, side_in_pixels(size, min(height, width)), width, height)
     title = f"p {found.p_clean[0]:.2f} → {found.p_point[0, 0]:.2f}" if points.arm == "point" else ""
     return erase_patch(image, box, found.colour[0, 0].tolist()), title
+
+
+def _name(dataset: Any, label: int) -> str:
+    return shortened(dataset.classes[label] if dataset.classes else str(label))
 
 
 def _show(mosaic: Mosaic, row: int, column: int, image: Tensor, title: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.report.charts import Mosaic, chart, colour, jpeg, legend, png
+from pasm_aug.report.lettering import LONGEST, shortened
 from pasm_aug.report.movement import Movement, RoundPoints
 
 HEATMAPS, A_ROW, CELLS, MEAN_OF = 12, 4, 16, 100  # classes, beside each other; cells a side; images in a mean
@@ -57,7 +58,8 @@ def _heatmaps(
     mosaic = Mosaic(-(-len(classes) // A_ROW), A_ROW, below=0.55)
     for number, (label, (density, count)) in enumerate(classes.items()):
         cell, mean = divmod(number, A_ROW), means[label]
-        mosaic.show(*cell, mean, f"{dataset.classes[label]} ({count:,})", cmap="gray")
+        many = f" ({count:,})"
+        mosaic.show(*cell, mean, shortened(dataset.classes[label], LONGEST + 1 - len(many)) + many, cmap="gray")
         heat: dict[str, Any] = {"cmap": "inferno", "alpha": 0.6, "interpolation": "bilinear", "vmin": 0, "vmax": scale}
         drawn = mosaic.show(*cell, density, shape=mean.shape, **heat)
     mosaic.scale_bar(drawn, "% of the class's points in a cell")

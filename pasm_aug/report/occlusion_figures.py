@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.report.charts import WIDTH, colour, png
+from pasm_aug.report.lettering import class_label
 from pasm_aug.training.occlusion_metrics import OcclusionMetrics, SquareScores
 
 A_ROW, PANELS = 4, 12  # heat maps beside each other; of classes, at most
@@ -63,7 +64,7 @@ def class_occlusion_figure(metrics: OcclusionMetrics, classes: Sequence[str]) ->
     clean = metrics.clean_per_class
     found = [label for label, recall in enumerate(clean) if recall is not None][:PANELS]
     maps = [_drop(shown.class_heatmaps[label], clean[label] or 0.0) for label in found]
-    titles = [f"{classes[label]}\n{clean[label]:.0%} clean" for label in found]
+    titles = [f"{class_label(classes[label])}\n{clean[label]:.0%} clean" for label in found]
     rows = -(-len(found) // A_ROW)
     figure = Figure((WIDTH, rows * (_tall(metrics, len(found)) + 0.5) + 0.75), layout="constrained")
     figure.suptitle(f"where {_WORDS[shown.fill]}, {shown.side} × {shown.side} px, costs accuracy", fontsize=10)

@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pasm_aug.asm.subsets import SUBSETS
 from pasm_aug.report.charts import chart, colour, legend, png
+from pasm_aug.report.lettering import class_label
 from pasm_aug.report.partitions import Quality, Sorted, noisiest, subset_shares
-from pasm_aug.report.suspect_sheet import shortened
 
 COLOURS = ("#2563eb", "#eab308", "#c2410c")  # clean, ambiguous, noise
 BARS, LINES = 20, 8  # classes; more would not be readable
@@ -54,7 +54,7 @@ def class_subsets_figure(network: Sorted, classes: Sequence[str]) -> bytes:
     for subset, name in enumerate(SUBSETS):
         panel.barh(range(len(order)), shares[:, subset], left=left, color=COLOURS[subset], label=name)
         left = left + shares[:, subset]
-    names = [f"{shortened(classes[i])} ({count:,})" for i, count in zip(order, sizes.sum(1).tolist(), strict=True)]
+    names = [f"{class_label(classes[i])} ({count:,})" for i, count in zip(order, sizes.sum(1).tolist(), strict=True)]
     panel.set_yticks(range(len(order)), names, fontsize=9)
     panel.invert_yaxis()
     panel.set_xlim(0, 1)
@@ -132,7 +132,7 @@ def _by_class(
                     start + 1 + network.record.epochs,
                     values[:, label],
                     color=colour("", number),
-                    label=shortened(classes[label]) if named else None,
+                    label=class_label(classes[label]) if named else None,
                     **_STYLE | {"linestyle": style},
                 )
     panel.set_ylim(0, 1.02 if percent else None)
@@ -146,5 +146,5 @@ def _by_class(
 def _legend_row(figure: Any) -> None:
     """Names below the panel, as many beside each other as there is room for."""
     handles, names = figure.axes[0].get_legend_handles_labels()
-    columns = max(1, min(4, 72 // (max(map(len, names)) + 8)))
+    columns = max(1, min(4, 72 // (max(map(len, names), default=0) + 8)))
     figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)

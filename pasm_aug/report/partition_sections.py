@@ -7,12 +7,12 @@ import numpy as np
 from pasm_aug.asm.subsets import SUBSETS
 from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.report.gallery import caption_figures
+from pasm_aug.report.lettering import shortened
 from pasm_aug.report.outcome import network_name
 from pasm_aug.report.page import grid, heading, paragraph, table
 from pasm_aug.report.partition_figures import BARS, LINES, class_subsets_figure, subsets_figure, thresholds_figure
 from pasm_aug.report.partitions import Sorted, most_suspicious
 from pasm_aug.report.sections import Report
-from pasm_aug.report.suspect_sheet import shortened
 
 ASM = (
     "Adaptive Sample Mining (Zhang et al., arXiv 2310.05618) trains two networks at once and, before every epoch, "

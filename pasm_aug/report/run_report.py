@@ -76,8 +76,8 @@ def write_report(
     A part that cannot be made, such as one whose file is damaged, says so in its place; the others stand.
 
     Args:
-        dataset: the training split as it was mined, with ``classes`` and ``labels``; ``None`` where it cannot be
-            opened: then there are no images and no maps.
+        dataset: the training split as it was mined, with ``classes`` and ``labels``; ``None`` where it is not
+            at hand: then there are no images and no maps.
         size: of the erased square, as in :class:`~pasm_aug.transforms.erase.PointAdversarialErase`.
         changed: option → (what it was, its default) of those that differ; default: all of ``config`` is shown.
     """
@@ -89,7 +89,7 @@ def write_report(
     report = Report(run, dataset, _classes(run, dataset), points, dict(seconds), size, partitions, changed=changed)
     left_out = [f"Left out: {error}" for error in damaged + unread]
     if dataset is None:
-        left_out.append("The training images cannot be opened: no galleries, no maps.")
+        left_out.append("Without the training images of the run: no galleries, no maps.")
     made = {name: _attempt(title, make, report) for name, (title, make) in SECTIONS.items()}
     made = {name: parts for name, parts in made.items() if parts}
     folder = run.folder / "figures"

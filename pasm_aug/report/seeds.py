@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pasm_aug.core.errors import UserError
+from pasm_aug.report.answer import UNANSWERED
 from pasm_aug.report.difference import meaning
 from pasm_aug.report.effect import rivals
 from pasm_aug.report.outcome import arm_name, main_arm
@@ -22,7 +23,7 @@ SCORES: dict[str, tuple[str, Score]] = {  # in percent
     "mean": ("under a square", lambda r: 100 * (r.occluded or {}).get("mean", float("nan"))),
     "worst": ("worst case", lambda r: 100 * (r.occluded or {}).get("worst", float("nan"))),
 }
-ALONE = "One seed tells nothing of chance in training: give several."
+FEWEST = 3  # seeds from which on anything counts as clear: two that happen to agree would have an interval of no width
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Estimate:
 
     @property
     def word(self) -> str:
-        """What it means of a difference."""
-        return meaning(self.mean, self.half)
+        """What it means of a difference; that of fewer than :data:`FEWEST` seeds is never clear."""
+        return meaning(self.mean, self.half if len(self.values) >= FEWEST else math.inf)
 
     @property
     def known(self) -> bool:
@@ -60,24 +61,32 @@ class Estimate:
 
 
 def arm_means(runs: Sequence[Run]) -> dict[str, dict[str, Estimate]]:
-    """arm → score → mean over the runs, each arm by its last round."""
+    """arm → score → mean over the runs, each arm by its last round; without any round the main arm, a first teacher."""
     return {
         arm: {name: Estimate.of([of(run.arms[arm][-1]) for run in runs]) for name, (_, of) in SCORES.items()}
-        for arm in arms_of(runs)
+        for arm in trained_arms(runs) or [main_arm(runs[0].arms)]
     }
 
 
 def arm_gains(runs: Sequence[Run]) -> dict[str, dict[str, Estimate]]:
-    """Other arm → score → how many points the main arm has more, paired by seed; the point of reference first."""
-    lead = main_arm(runs[0].arms)
+    """Other arm → score → how many points the main arm has more, paired by seed; the point of reference first.
+
+    Of arms that were trained beyond the first teacher: that would be compared with itself.
+    """
+    lead, trained = main_arm(runs[0].arms), trained_arms(runs)
     return {
         arm: {
             name: Estimate.of([of(run.arms[lead][-1]) - of(run.arms[arm][-1]) for run in runs])
             for name, (_, of) in SCORES.items()
         }
-        for arm in arms_of(runs)
-        if arm != lead
+        for arm in trained
+        if arm != lead and lead in trained
     }
+
+
+def trained_arms(runs: Sequence[Run]) -> list[str]:
+    """:func:`arms_of` which every run trained beyond the first teacher."""
+    return [arm for arm in arms_of(runs) if all(run.arms[arm][-1].round for run in runs)]
 
 
 def arms_of(runs: Sequence[Run]) -> list[str]:
@@ -99,22 +108,40 @@ def arms_of(runs: Sequence[Run]) -> list[str]:
 def text_summary(runs: Sequence[Run]) -> str:
     """Both tables, for the terminal, and a sentence on each other arm."""
     rows = [("arm", *(title for title, _ in SCORES.values()), "erased")]
-    rows += [(_long(arm), *map(str, scores.values()), _erased(runs, arm)) for arm, scores in arm_means(runs).items()]
+    means, trained = arm_means(runs), trained_arms(runs)
+    rows += [(_long(arm), *map(str, means[arm].values()), _erased(runs, arm)) for arm in trained]
+    rows += [("first teacher", *map(str, scores.values()), "–") for scores in means.values() if not trained]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(
-        [f"{len(runs)} seeds, percent", lines[0], "─" * max(map(len, lines)), *lines[1:], "", *sentences(runs)]
+        [
+            f"{len(runs)} seed{'s' * (len(runs) != 1)}, percent",
+            lines[0],
+            "─" * max(map(len, lines)),
+            *lines[1:],
+            "",
+            *sentences(runs),
+        ]
     )
 
 
 def sentences(runs: Sequence[Run]) -> list[str]:
-    """What the main arm has over each other one, in words."""
+    """What the main arm has over each other one, in words, and how far that can be trusted."""
     lead = arm_name(main_arm(runs[0].arms))
-    return [
+    lines = [
         f"{lead} over {_long(arm)}: {gains['test'].signed()} points of test accuracy, {gains['test'].word}; "
         f"{gains['worst'].signed()} in the worst case under a square, {gains['worst'].word}."
         for arm, gains in arm_gains(runs).items()
-    ] + [ALONE] * (len(runs) < 2)
+    ]
+    return [*(lines or [UNANSWERED]), *too_few(len(runs))]
+
+
+def too_few(seeds: int) -> list[str]:
+    """A sentence on a number of seeds that tells too little."""
+    if seeds >= FEWEST:
+        return []
+    told = "One seed tells nothing" if seeds == 1 else "Two seeds tell next to nothing"
+    return [f"{told} of chance in training, so nothing is called clear: give {FEWEST} or more."]
 
 
 def _long(arm: str) -> str:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import AnyImage, as_uint8
+from pasm_aug.report.charts import png
 
 COLUMNS = 8
 CELL, SIDE, LINES = 136, 124, 40  # pixels: width of a cell, longest side of an image in it, height of the words below
 DPI = 100
-LONGEST = 16  # letters of a class's name that a cell has room for
 MOST = 1200  # images: more would be too tall to be drawn
 
 
@@ -32,7 +29,7 @@ def suspect_sheet(images: Iterable[AnyImage], captions: Sequence[tuple[str, str]
     if not 1 <= count <= MOST:
         raise UserError(f"a contact sheet must hold 1 to {MOST:,} images, got {count:,}")
     width, height = sheet_size(count)
-    figure = Figure((width / DPI, height / DPI), dpi=DPI)
+    figure = Figure((width / DPI, height / DPI))
     panel = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     panel.axis("off")
     panel.set_xlim(0, width)
@@ -50,23 +47,12 @@ def suspect_sheet(images: Iterable[AnyImage], captions: Sequence[tuple[str, str]
             panel.text(middle, below + 17 * number, line, fontsize=8, ha="center", va="top", parse_math=False)
     panel.set_xlim(0, width)  # every image has set them anew
     panel.set_ylim(height, 0)
-    canvas = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():  # a sign that the font lacks is drawn as a box
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        canvas.draw()
-    buffer = io.BytesIO()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(buffer, format="png")
-    return buffer.getvalue()
+    return png(figure, DPI)
 
 
 def sheet_size(count: int) -> tuple[int, int]:
     """Width and height in pixels of a sheet of ``count`` images."""
     return COLUMNS * CELL, -(-count // COLUMNS) * (CELL + LINES)
-
-
-def shortened(name: str) -> str:
-    """A class's name as a cell has room for."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def small(image: AnyImage) -> np.ndarray:

@@ -76,7 +76,7 @@ class StopRule:
         """Why the rounds end after these results, in a sentence; ``None``: they go on."""
         done = len(results) - 1
         if self.rounds is not None:
-            reason = "The one round that was asked for is done."
+            reason = "The one round of this run is done."
             reason = reason if self.rounds == 1 else f"All {self.rounds} rounds that were asked for are done."
             return reason if done >= self.rounds else None
         since = done - results.index(self.reference(results))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.geometry import side_in_pixels
+from pasm_aug.search.network_input import Preprocess
 
 _MOST = 1 << 30  # samples: each takes hundreds of bytes
 
@@ -51,13 +52,20 @@ def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
         yield
 
 
-def check_batch(images: Tensor, labels: Tensor, model: nn.Module | None) -> nn.Module:
+def check_batch(
+    images: Tensor, labels: Tensor, model: nn.Module | None, preprocess: Preprocess | None = None
+) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(images, Tensor) or not isinstance(labels, Tensor):
         raise TypeError(f"images and labels must be tensors, got {type(images).__name__} and {type(labels).__name__}")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise TypeError(f"images must be uint8 or floating, got {images.dtype}")
+    if preprocess is not None and images.is_floating_point():
+        raise UserError(
+            "preprocess is for uint8 images, floating ones must be the network's input: leave it out and erase what is "
+            "normalised already"
+        )
     if labels.is_floating_point():
         raise TypeError(f"labels must be integers, got {labels.dtype}: erase before labels are mixed")
     if images.ndim != 4 or labels.shape != images.shape[:1]:

@@ -138,13 +138,8 @@ class OnlineAdversarialErase:
             TypeError, ValueError: images, labels, index or where of a wrong type, shape or range; no model; no
                 preprocess, or one though the images are floating.
         """
-        model, options = check_batch(images, labels, self.model), self.options
+        model, options = check_batch(images, labels, self.model, self.preprocess), self.options
         self.calls, self._last = self.calls + 1, None
-        if self.preprocess is not None and images.is_floating_point():
-            raise UserError(
-                "preprocess is for uint8 images, floating ones must be the network's input: leave it out and erase "
-                "what is normalised already"
-            )
         rows = None if index is None else check_index(index, len(images))
         if rows is not None:
             self.reserve(int(rows.max()) + 1 if len(rows) else 0)

@@ -35,7 +35,7 @@ def test_seeds_run_one_after_the_other_and_more_may_follow(tmp_path, capsys):
     assert networks[0].val.loss != networks[1].val.loss
     assert json.loads((out / "seed-4" / "config.json").read_text())["seed"] == 4
     written = (out / "seed-0" / "round-1" / "model.safetensors").stat().st_mtime_ns
-    assert main([*RUN, "--seeds", "0,2,4", "--out", str(out)]) == 0
+    assert main([*RUN, "--seeds", "2", "--out", str(out)]) == 0  # those that lie there are told with it
     assert (out / "seed-0" / "round-1" / "model.safetensors").stat().st_mtime_ns == written
     with open(out / "seeds.csv", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -99,7 +99,7 @@ def test_subsets_are_stacked_by_epoch_and_the_next_round_follows(figures):
 def test_classes_thresholds_and_what_was_found_are_the_record_s(figures):
     networks, names = [sorted_by(by_hand()), sorted_by(by_hand(), 1)], ["a", "b$c", "d"]
     panel = partition_figures.class_subsets_figure(networks[-1], names).axes[0]
-    assert [text.get_text() for text in panel.get_yticklabels()] == ["a (4)", "b$c (4)"]
+    assert [text.get_text() for text in panel.get_yticklabels()] == ["a (4)", r"b\$c (4)"]
     widths = [[bar.get_width() for bar in bars] for bars in panel.containers]
     assert widths == [[0.5, 0.5], [0, 0.25], [0.5, 0.25]]
     lines = partition_figures.thresholds_figure(networks, names).axes[0].lines

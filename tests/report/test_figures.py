@@ -3,6 +3,7 @@ import io
 import numpy as np
 import PIL.Image
 import pytest
+from matplotlib.container import ErrorbarContainer
 from matplotlib.quiver import Quiver
 from scipy.stats import binomtest
 
@@ -75,6 +76,13 @@ def points(container):
     line, _, (bars,) = container
     ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
     return list(line.get_xdata()), list(line.get_ydata()), ends
+
+
+def test_an_interval_of_a_few_images_ends_where_differences_do(figures):
+    panel = gains_figure("abc", [Difference(50.0, 80.0), Difference(-90.0, 80.0), Difference(1.0, 2.0)], "").axes[0]
+    _, _, (bars,) = next(found for found in panel.containers if isinstance(found, ErrorbarContainer))
+    ends = [segment[:, 0].tolist() for segment in bars.get_segments()]
+    assert ends == [[-30, 100], [-100, -10], [-1, 3]]
 
 
 def test_accuracy_shows_what_was_scored_with_its_interval(figures):

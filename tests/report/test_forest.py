@@ -7,13 +7,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pasm_aug.report.difference import meaning
 from pasm_aug.report.forest import Bar, Scale, card
 
 points = st.floats(-100, 100, allow_nan=False)
 
 
 def bar(points, half, *, values=(), arm="other"):
-    return Bar(arm, "", points, half, f"{points:+.1f}", values)
+    return Bar(arm, "", points, half, f"{points:+.1f}", meaning(points, half), values)
 
 
 @example([(2.225073858507e-311, 0.0, [])])
@@ -36,6 +37,7 @@ def test_everything_lies_on_the_scale_and_so_does_zero(bars):
         (-2.0, 1.0, "clear loss", "loss"),
         (1.0, 1.0, "no measurable effect", "same"),
         (9.0, math.inf, "no measurable effect", "same"),
+        (9.0, 0.0, "no measurable effect", "same"),
     ],
 )
 def test_the_badge_is_that_of_the_first_bar(middle, half, words, kind):

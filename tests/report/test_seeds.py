@@ -43,7 +43,7 @@ def test_the_words_say_what_is_clear_and_what_is_not(runs):
     for run, more in zip(each, (30, 31, 32), strict=True):
         other = run.arms["none"][-1].test
         run.main[-1].test = replace(other, accuracy=other.accuracy + more / 100)
-        run.main[-1].occluded = {"mean": 0.4, "worst": 0.1}
+        run.main[-1].occluded = {"mean": 0.4, "worst": 0.1 + more / 10_000}
     told = text_summary(each)
     assert "PASM over no erasing: +31.00 ±2.48 points of test accuracy, a clear gain" in told
     assert "in the worst case under a square, a clear loss" in told
@@ -64,3 +64,14 @@ def test_a_run_that_lacks_an_arm_is_named(runs, tmp_path):
     other = made_run(tmp_path / "other", DATA, baselines=("none",), rounds=1)
     with pytest.raises(ValueError, match="other has no arm random: go on with the command that began it"):
         arm_means([*runs.values(), other])
+
+
+def test_a_first_teacher_is_compared_with_nothing(tmp_path):
+    runs = [made_run(tmp_path / f"{seed}", DATA, seed=seed, rounds=0) for seed in range(3)]
+    assert arm_gains(runs) == {}
+    told = text_summary(runs)
+    assert "Whether it helped cannot be told" in told
+    assert "measurable" not in told
+    _, _, _, row, *_ = told.splitlines()
+    assert row.startswith("first teacher")
+    assert row.endswith("–")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import multinomial
 
 from pasm_aug.training.paired_gain import Gain, paired_gain
 
@@ -21,9 +22,32 @@ def test_the_gain_is_the_difference_of_the_accuracies_and_the_error_that_of_the_
     assert found.gain == pytest.approx(after.mean() - before.mean())
     assert found.count == len(pairs)
     assert (found.won, found.lost) == (pairs.count((False, True)), pairs.count((True, False)))
-    # Bonett and Price: the standard error of the mean of the differences once a win and a loss have been added
+    # Bonett and Price: the standard error of the mean of the differences once a win and a loss have been added, which
+    # lowers that mean itself by this factor
     differences = np.concatenate([after.astype(float) - before, [1, -1]])
-    assert found.error == pytest.approx(differences.std() / np.sqrt(len(differences)))
+    assert found.error * len(pairs) / (len(pairs) + 2) == pytest.approx(differences.std() / np.sqrt(len(differences)))
+
+
+@given(PAIRS, st.floats(0.1, 3))
+def test_a_gain_is_beyond_the_errors_whose_interval_of_bonett_and_price_leaves_zero_out(pairs, margin):
+    before, after = np.array(pairs, bool).T
+    found = paired_gain(predictions(before), predictions(after))
+    up, down = ((number + 1) / (len(pairs) + 2) for number in (found.won, found.lost))
+    low = up - down - margin * np.sqrt((up + down - (up - down) ** 2) / (len(pairs) + 2))
+    assert found.beyond(margin) == (low > 0) or low == pytest.approx(0)
+
+
+@pytest.mark.parametrize("count", [5, 8, 12, 20])
+def test_of_two_networks_that_are_equally_good_at_most_one_pair_in_twenty_is_told_apart(count):
+    pairs = [(won, lost) for won in range(count + 1) for lost in range(count + 1 - won)]
+    told = []
+    for won, lost in pairs:
+        first, second = np.arange(count) < lost, (np.arange(count) >= lost) & (np.arange(count) < lost + won)
+        found = paired_gain(predictions(first), predictions(second))
+        told += [(won, lost, count - won - lost)] * (abs(found.gain) > 1.96 * found.error)
+    assert told
+    for chance in np.arange(0.01, 0.33, 0.01):  # of either disagreement; beyond that few images have the same answer
+        assert multinomial(count, [chance, chance, 1 - 2 * chance]).pmf(told).sum() <= 0.05
 
 
 @given(PAIRS)
