@@ -11,7 +11,7 @@ they are. ``asm-…`` are :data:`VARIANTS` of it; ``plain-online`` and ``asm-onl
 network trains as many epochs as take the seconds of ASM's two (:data:`EPOCHS`); those are many epochs on wrong labels,
 so ``plain-short`` trains as few as ASM, ``plain-smooth`` smooths its labels, and ``pair``, two networks whose logits
 are averaged, as ASM's are, believes all labels: what ASM gains over it is due to sorting alone. ``ARM@LR`` trains with
-another learning rate. Co-teaching and JoCoR are told the noise rate, the others are not. Intervals are of Student's t
+another learning rate, ``ARM*N`` N times as long. Co-teaching and JoCoR are told the noise rate, the others are not. Intervals are of Student's t
 over the paired seeds, 95 %.
 """
 
@@ -103,7 +103,9 @@ def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> 
     """Train and score one arm."""
     name = arm
     kind, rate = noise.split(":")
+    arm, _, times = arm.partition("*")
     arm, _, lr = arm.partition("@")
+    epochs = round(epochs * float(times or 1))
     rate_of = {"lr": float(lr or LR)}
     noisy = NoisyLabels(data["train"], float(rate), kind=kind, seed=seed)
     method, single = method_of(arm, float(rate)), arm.startswith(("plain", "eac"))
