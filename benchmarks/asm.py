@@ -11,8 +11,8 @@ they are. ``asm-…`` are :data:`VARIANTS` of it; ``plain-online`` and ``asm-onl
 network trains as many epochs as take the seconds of ASM's two (:data:`EPOCHS`); those are many epochs on wrong labels,
 so ``plain-short`` trains as few as ASM, ``plain-smooth`` smooths its labels, and ``pair``, two networks whose logits
 are averaged, as ASM's are, believes all labels: what ASM gains over it is due to sorting alone. ``ARM@LR`` trains with
-another learning rate, ``ARM*N`` N times as long. Co-teaching and JoCoR are told the noise rate, the others are not. Intervals are of Student's t
-over the paired seeds, 95 %.
+another learning rate, ``ARM*N`` N times as long. Co-teaching and JoCoR are told the noise rate, the others are not.
+Intervals are of Student's t over the paired seeds, 95 %.
 """
 
 from __future__ import annotations
