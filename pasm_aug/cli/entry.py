@@ -182,8 +182,10 @@ def _mistake(error: Exception) -> int:
 def _defect(error: Exception, words: Sequence[str], out: Path | None) -> int:
     """One line, and the traceback in a file: in the command's own folder, else among the temporary ones."""
     text = f"{' '.join(['pasm-aug', *words])}\n\n{''.join(traceback.format_exception(error))}"
-    folder = str(out) if out is not None and out.is_dir() else None
-    handle, name = tempfile.mkstemp(".txt", "pasm-aug-error-", folder)
+    try:
+        handle, name = tempfile.mkstemp(".txt", "pasm-aug-error-", out if out is not None and out.is_dir() else None)
+    except OSError:  # read-only, or full
+        handle, name = tempfile.mkstemp(".txt", "pasm-aug-error-")
     with open(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
     line = f"{type(error).__name__}: {said(error)}"

@@ -74,7 +74,7 @@ def read_run(folder: Path, *, check: bool = True) -> Run:
         check_sums(folder)
     config = read_json(folder / "config.json")
     arms = {config["augment"]: _read_rounds(folder, check)}
-    for base in sorted((folder / "baselines").glob("*")):
+    for base in _baselines(folder):
         own = _read_rounds(base, check)
         shared = arms[config["augment"]][:1] if not own or own[0].round else []  # the arm plain has its own
         arms[base.name] = [*shared, *own]
@@ -83,9 +83,14 @@ def read_run(folder: Path, *, check: bool = True) -> Run:
     return Run(folder, arms, config)
 
 
+def _baselines(folder: Path) -> list[Path]:
+    """The folders of the other arms; what a file manager leaves beside them is none."""
+    return sorted(place for place in (folder / "baselines").glob("*") if place.is_dir() and place.name[0] != ".")
+
+
 def finished_run(folder: Path) -> Run | None:
     """The run in a folder if all its arms have ended and every file is as it was written, else ``None``."""
-    ends = [folder, *(folder / "baselines").glob("*")]
+    ends = [folder, *_baselines(folder)]
     places = [*ends, *(place for end in ends for place in end.glob("round-*"))]
     whole = all((place / CHECKSUMS).exists() for place in places) and not any(map(damaged, places))
     if not whole or not all((end / "stop.json").exists() for end in ends):

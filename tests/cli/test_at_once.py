@@ -1,11 +1,15 @@
 """What is done already is told again, and other options are refused, without torch; whatever changed is worked on."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -189,3 +193,19 @@ def test_a_defect_in_telling_is_told_as_one(finished, copied, capsys, monkeypatc
     err = capsys.readouterr().err
     assert "a defect of pasm-aug" in err
     assert err.count("\n") == 1
+
+
+def test_a_defect_is_told_where_its_folder_cannot_be_written(finished, copied, capsys, monkeypatch):
+    make = tempfile.mkstemp
+
+    def elsewhere(suffix, prefix, folder=None):
+        if folder is not None:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return make(suffix, prefix)
+
+    monkeypatch.setattr(tempfile, "mkstemp", elsewhere)
+    monkeypatch.setattr("pasm_aug.cli.at_once.tell_run", lambda *_: {}["nothing"])
+    assert main(words_of(finished, copied)) == 1
+    told = re.search(r"report it with (\S+):", capsys.readouterr().err)
+    assert "KeyError: 'nothing'" in Path(told[1]).read_text()
+    Path(told[1]).unlink()

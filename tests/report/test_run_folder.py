@@ -24,6 +24,13 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
         assert np.array_equal(read.test.predictions, written.test.predictions)
 
 
+def test_what_a_file_manager_leaves_beside_the_arms_is_none(tmp_path):
+    made_run(tmp_path, DATA, baselines=("none",))
+    (tmp_path / "baselines" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "baselines" / "notes.txt").write_text("x")
+    assert list(read_run(tmp_path).arms) == ["point", "none"]
+
+
 def test_an_older_run_tells_no_answers_and_not_why_it_stopped(tmp_path):
     made_run(tmp_path, DATA, known=False)
     run = read_run(tmp_path)
