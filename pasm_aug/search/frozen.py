@@ -60,9 +60,7 @@ def _true_float32() -> Iterator[None]:
         yield
     finally:
         for part, precision in zip(parts, before, strict=True):
-            part.fp32_precision = "none"  # as the backend above it, where that is what it was
-            if part.fp32_precision != precision:
-                part.fp32_precision = precision
+            part.fp32_precision = precision
 
 
 def device_of(model: nn.Module, default: torch.device = torch.device("cpu")) -> torch.device:  # noqa: B008

@@ -77,9 +77,11 @@ def test_the_stage_that_fails_is_named_in_one_line(empty, capsys, words, message
 
 def test_a_run_of_other_options_in_the_same_folder_is_noticed(tmp_path, capsys):
     (tmp_path / "config.json").write_text('{"data": "fer2013"}')
+    (tmp_path / "round-0").mkdir()
+    (tmp_path / "round-0" / "training.safetensors").write_bytes(b"begun")
     assert main(["run", *QUICK, "--out", str(tmp_path)]) == 2
     assert "data was fer2013, now synthetic" in capsys.readouterr().err
-    assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
+    assert {file.name for file in tmp_path.rglob("*")} == {"config.json", "round-0", "training.safetensors"}
 
 
 def test_any_images_and_any_network(empty, tmp_path, capsys):

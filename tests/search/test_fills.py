@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pasm_aug.search.fills import corner_fills, fills_of
+from pasm_aug.search.fills import corner_fills, fills_of, other_images
 from pasm_aug.transforms.fill import mean_fill
 from tests.small_teachers import random_images
 
@@ -29,10 +29,16 @@ def test_random_is_each_samples_own_noise():
 
 
 def test_image_is_another_image_however_the_batch_is_ordered():
-    found = fills_of(IMAGES, "image", KEYS, 0)
-    assert not any(torch.equal(fill[0], image) for fill, image in zip(found, IMAGES, strict=True))
+    found = other_images(IMAGES, KEYS)
+    assert not any(torch.equal(other, image) for other, image in zip(found, IMAGES, strict=True))
+    assert {other.numpy().tobytes() for other in found} == {image.numpy().tobytes() for image in IMAGES}
     order = torch.tensor([4, 2, 0, 5, 1, 3])
-    assert torch.equal(fills_of(IMAGES[order], "image", KEYS[order], 0), found[order])
+    assert torch.equal(other_images(IMAGES[order], KEYS[order]), found[order])
+
+
+def test_an_image_alone_has_its_own_mean_as_the_other():
+    (other,) = other_images(IMAGES[:1], KEYS[:1])
+    assert torch.equal(other, fills_of(IMAGES[:1], "mean", KEYS[:1], 0)[0, 0].expand_as(IMAGES[0]))
 
 
 def test_numbers_one_or_one_a_channel():

@@ -210,20 +210,6 @@ def test_a_search_computes_true_float32_whatever_is_set_outside() -> None:
         conv.fp32_precision, matmul.fp32_precision = before
 
 
-def test_a_precision_that_came_from_above_still_follows_it() -> None:
-    backends, matmul = torch.backends, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = backends.fp32_precision, matmul.fp32_precision  # type: ignore[attr-defined]
-    try:
-        backends.fp32_precision, matmul.fp32_precision = "tf32", "none"  # type: ignore[attr-defined]
-        with frozen(conv_net()):
-            assert matmul.fp32_precision == "ieee"
-        assert matmul.fp32_precision == "tf32"
-        backends.fp32_precision = "ieee"  # type: ignore[attr-defined]
-        assert matmul.fp32_precision == "ieee"
-    finally:
-        backends.fp32_precision, matmul.fp32_precision = before  # type: ignore[attr-defined]
-
-
 def test_images_of_many_sizes_keep_few_folded_networks() -> None:
     with TeacherObjective(conv_net(), scaled) as teacher:
         for side in range(6, 16):
