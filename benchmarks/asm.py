@@ -101,12 +101,11 @@ def method_of(arm: str, rate: float) -> Any:
 
 def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> dict[str, Any]:
     """Train and score one arm."""
-    name = arm
+    row: dict[str, Any] = {"noise": noise, "arm": arm, "seed": seed}
     kind, rate = noise.split(":")
     arm, _, times = arm.partition("*")
-    arm, _, lr = arm.partition("@")
-    epochs = round(epochs * float(times or 1))
-    rate_of = {"lr": float(lr or LR)}
+    arm, _, given = arm.partition("@")
+    epochs, lr = round(epochs * float(times or 1)), float(given or LR)
     noisy = NoisyLabels(data["train"], float(rate), kind=kind, seed=seed)
     method, single = method_of(arm, float(rate)), arm.startswith(("plain", "eac"))
     model = build_model("small" if single else "pair:small", len(noisy.classes), seed=seed)
@@ -114,13 +113,10 @@ def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> 
         epochs = round(epochs * ONE / (2 if arm == "eac" else 1))
     erase = OnlineAdversarialErase(p=0.5) if "online" in arm else None  # EAC's erasing is its own
     view = PairedView(erase, v2.RandomHorizontalFlip())
-    loss = functools.partial(distillation_loss, label_smoothing=0.1) if arm == "plain-smooth" else None
-    more: dict[str, Any] = rate_of | ({} if loss is None else {"loss": loss})
-    trained = train(
-        model, noisy, augment=view, method=method, epochs=epochs, weight_decay=5e-4, seed=seed, progress=False, **more
-    )
-    row: dict[str, Any] = {"noise": noise, "arm": name, "seed": seed, "epochs": epochs, **rate_of}
-    row["method"] = None if method is None else repr(method)
+    loss = functools.partial(distillation_loss, label_smoothing=0.1 if arm == "plain-smooth" else 0.0)
+    options: dict[str, Any] = {"epochs": epochs, "lr": lr, "weight_decay": 5e-4, "seed": seed, "progress": False}
+    trained = train(model, noisy, augment=view, method=method, loss=loss, **options)
+    row |= {"epochs": epochs, "lr": lr, "method": None if method is None else repr(method)}
     row |= {name: round(evaluate(model, data[name]).accuracy, 5) for name in ("val", "test")}
     row["train_seconds"] = round(sum(epoch["seconds"] for epoch in trained.history), 1)
     row |= found_noise(noisy, logits_of(model, noisy).softmax(1).numpy(), "end")
@@ -155,12 +151,12 @@ def found_noise(noisy: NoisyLabels, probs: np.ndarray, name: str) -> dict[str, f
     """Areas under precision-recall of wrong labels, by what the network says of its training images in the end."""
     from cleanlab.rank import get_label_quality_scores
 
+    if not noisy.flipped.any():
+        return {}
     own = probs[np.arange(len(probs)), noisy.labels]
     scores = {"p": own}
     for kind in ("self_confidence", "normalized_margin", "confidence_weighted_entropy"):
         scores[f"cleanlab_{kind}"] = get_label_quality_scores(noisy.labels, probs, method=kind)
-    if not noisy.flipped.any():
-        return {}
     return {f"ap_{name}_{kind}": round(average_precision(noisy.flipped, -score), 4) for kind, score in scores.items()}
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from pasm_aug.core.errors import UserError
-from pasm_aug.core.options import option, plain
+from pasm_aug.core.options import option, plain, without_addresses
 from pasm_aug.core.parsers import at_least, ratio
 
 if TYPE_CHECKING:  # --help reads the options without loading torch
@@ -25,7 +24,7 @@ def _described(transform: Callable[[Any], Any] | None) -> Any:
     """A function by its name, a module by its ``repr``, which names its parts; without addresses, which change."""
     if transform is None or hasattr(transform, "__qualname__"):
         return plain(transform)
-    return re.sub(r" at 0x\w+", "", repr(transform))
+    return without_addresses(repr(transform))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ learning requires rethinking generalization", ICLR 2017), so every image has a n
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Unpack
@@ -23,7 +22,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.items import unpacked
 from pasm_aug.core.networks import architecture_of, weights_digest
-from pasm_aug.core.options import identity, replaced, takes
+from pasm_aug.core.options import identity, replaced, takes, without_addresses
 from pasm_aug.core.processes import exists_for_all, process_state
 from pasm_aug.core.progress import progress_bar
 from pasm_aug.core.rng import derive_seed
@@ -166,4 +165,4 @@ def _network_digest(network: nn.Module) -> str:
 
 def _named(value: Any) -> str:
     """A function or transform in words that are the same in every process."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    return without_addresses(repr(value))

@@ -55,8 +55,8 @@ def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentPa
     check_config(args.out, config)
     train_split, val = open_split(args, "train"), open_split(args, "val")
     check_noise(args.out, train_split)
-    about_it = {"seed": args.seed, "parent": plain(args.teacher), "alone": how_trained(args)}
-    info = about(args, train_split) | about_it
+    how = how_trained(args)
+    info = about(args, train_split) | {"seed": args.seed, "parent": plain(args.teacher), "alone": how}
     teacher = open_model(args, "teacher", train_split.classes) if args.teacher else None
     if done := read_round(args.out, model_factory(args, len(train_split.classes))()):
         say(f"{args.out} holds this network already: {scores_line(done[0])}")
@@ -88,16 +88,21 @@ def fit_into_folder(args: argparse.Namespace, add: Callable[[argparse.ArgumentPa
     say(f"{scores_line(result)}{kept}  → {args.out}")
 
 
+def _options(args: argparse.Namespace) -> RoundOptions:
+    """What the command line says that rounds would take, too."""
+    return replaced(RoundOptions(), **keywords_of(args, RoundOptions) | method_of(args))
+
+
 def how_trained(args: argparse.Namespace) -> dict[str, Any]:
     """What the model card tells of the training: the arm, the method and its options."""
     names = ("loss", "training", *(["asm"] if args.method != "pasm" else []))
-    options = replaced(RoundOptions(), **keywords_of(args, RoundOptions) | method_of(args)).identity()
+    options = _options(args).identity()
     return {"augment": args.augment, "method": args.method, "geometry": args.geometry} | {n: options[n] for n in names}
 
 
 def fit(args: argparse.Namespace, train_split: Any, val: Any, teacher: nn.Module | None, out: Path) -> TrainResult:
     """What ``train`` does once its data are open; all files go into ``out``, or the training there goes on."""
-    method = replaced(RoundOptions(), **keywords_of(args, RoundOptions) | method_of(args)).training_method
+    method = _options(args).training_method
     mined = PositionCache.open(args.positions) if args.augment in MINED else None
     if mined is not None and not hit_rate(mined, train_split):
         raise UserError(

@@ -25,7 +25,7 @@ def unpacked(item: Any) -> Any:
 
 
 def class_of(label: Any, index: int) -> int:
-    """The class of item ``index``. Raises a TypeError for a label that is no whole number, such as a one-hot vector."""
+    """The class of item ``index``. Raises a TypeError for a label that is no number, such as a one-hot vector."""
     try:
         number = int(label)
     except (TypeError, ValueError, RuntimeError) as error:

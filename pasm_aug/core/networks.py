@@ -9,7 +9,6 @@ import copy
 import hashlib
 import io
 import json
-import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pasm_aug.core.errors import UserError
+from pasm_aug.core.options import without_addresses
 
 ENCODED = "__encoded__."  # before the name of what is no plain tensor, in a file of tensors
 _WRAPPERS = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
@@ -169,7 +169,7 @@ def architecture_of(model: nn.Module) -> str:
         inner = repr(carried).replace("\n", "\n  ")
         head = text[:-1] if text.endswith("\n)") else f"{text.removesuffix('()')}(\n"
         text = f"{head}  (preprocess): {inner}\n)"
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text).replace("_orig_mod", "module")
+    return without_addresses(text).replace("_orig_mod", "module")
 
 
 def weights_digest(state: Mapping[str, Any]) -> str:
@@ -197,4 +197,4 @@ def _add(digest: Any, name: str, value: Any) -> None:
         for number, item in enumerate(value):
             _add(digest, f"{name}.{number}", item)
     else:
-        digest.update(json.dumps([name, re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))]).encode())
+        digest.update(json.dumps([name, without_addresses(repr(value))]).encode())

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def without_addresses(text: str) -> str:
+    """A ``repr`` without what the next process has otherwise."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def plain(value: Any) -> Any:

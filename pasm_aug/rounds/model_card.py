@@ -52,11 +52,9 @@ def model_card(info: Mapping[str, Any], result: RoundResult, *, options: Mapping
     alone = info.get("alone")
     stage = alone["augment"] if alone else f"{result.arm} round {result.round}"
     name = f"{data.get('name') or 'own data'}, {network}, {stage}"
-    options = dict(options or {})
-    options["method"] = "asm" if options.get("method") == "pasm+asm" else options.get("method")
-    sorts = options.get("method") == "asm" and not (
-        result.round == 0 and info.get("parent") and not info.get("alone")
-    )  # and not taken over
+    options = options or {}
+    taken_over = result.round == 0 and info.get("parent") and not alone
+    sorts = options.get("method") in ("asm", "pasm+asm") and not taken_over
     parts = [
         _front_matter(name, data, classes, result, sorts),
         f"# {name}",

@@ -8,7 +8,6 @@ training from :mod:`pasm_aug.training.checkpoint`.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
@@ -25,7 +24,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core.items import check_map_style
 from pasm_aug.core.networks import check_state, copied
-from pasm_aug.core.options import identity, plain, replaced, takes
+from pasm_aug.core.options import identity, plain, replaced, takes, without_addresses
 from pasm_aug.core.processes import make_accelerator
 from pasm_aug.data.origin import labels_of
 from pasm_aug.models import preprocess_of
@@ -214,7 +213,7 @@ def _about(method: Method) -> Any:
     """What a checkpoint compares: its ``repr`` without addresses; where it has none, its type and plain attributes."""
     kind = type(method)
     if kind.__repr__ is not object.__repr__:
-        return re.sub(r" at 0x\w+", "", repr(method))
+        return without_addresses(repr(method))
     return {"type": f"{kind.__module__}.{kind.__qualname__}"} | plain(getattr(method, "__dict__", {}))
 
 
