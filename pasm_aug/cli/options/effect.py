@@ -68,9 +68,12 @@ def _check_erasing(args: argparse.Namespace, names: Sequence[str]) -> None:
 
 
 def _needs(args: argparse.Namespace, usual: Mapping[str, Any], met: bool, what: str, names: Sequence[str]) -> None:
-    """Refuse the first option that is not as usual, unless what it needs is there, or the preset set it."""
+    """Refuse the first option that is not as usual, unless what it needs is there; one of a preset is made so."""
     preset = PAPER if getattr(args, "preset", None) else {}
     for name, value in usual.items():
         given = getattr(args, name)
-        if not met and given != value and given != preset.get(name, value):
+        if met or given == value:
+            continue
+        if given != preset.get(name, value):
             raise UserError(f"--{name.replace('_', '-')} needs {what}; got {', '.join(names)}")
+        setattr(args, name, value)  # else what the run writes down, which knows of no preset, would be refused
