@@ -71,8 +71,9 @@ def audit_into_folder(args: argparse.Namespace) -> None:
     for remark in filter(None, (found.measured(), found.doubt())):
         say(f"{remark}\n")
     say(
-        f"→ {args.out}/suspects.csv and suspects.png. What to do next: look at the sheet; correct or leave out what is "
-        "wrong, and audit again into another --out. Leave out no image unseen: rare and hard ones are suspects too."
+        f"→ {args.out}/suspects.csv and suspects.png. What to do next: look at the sheet; correct what is wrong, or "
+        "keep only its rows in suspects.csv and leave these images out with --exclude; audit again into another --out. "
+        "Leave out no image unseen: rare and hard ones are suspects too."
     )
 
 

@@ -52,17 +52,17 @@ def held(args: argparse.Namespace, dataset: Any, split: str) -> Any:
 
 
 def data_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of the data set's class that the command line knows.
+    """What the command line says of a data set beyond its name and size: keywords of :func:`open_dataset`.
 
     Raises:
         ValueError: a subset of another data set than RAF-DB.
     """
-    subset = getattr(args, "subset", None)
+    subset, options = getattr(args, "subset", None), {"exclude": getattr(args, "exclude", None)}
     if subset is None:
-        return {}
+        return options
     if args.data != "rafdb":
         raise UserError(f"--subset {subset} is a part of --data rafdb, got --data {args.data}")
-    return {"subset": subset}
+    return options | {"subset": subset}
 
 
 def also_in_training(args: argparse.Namespace) -> np.ndarray:

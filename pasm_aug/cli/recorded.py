@@ -15,7 +15,7 @@ from pasm_aug.rounds import options
 # Of the command line alone, and without influence on results: a run goes on with others of these.
 HERE_ONLY = {"out", "seeds", "decoded", "command", "quiet", "preset", "started", "options", "dry_run", "deterministic"}
 HERE_ONLY |= {"tensorboard"}  # another name of --tracker
-BEFORE = {"noise": None, "geometry": "flip"}  # what was so before there were these options
+BEFORE = {"noise": None, "exclude": None, "geometry": "flip"}  # what was so before there were these options
 
 
 def plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from pasm_aug.data.ckplus import CKPlus
 from pasm_aug.data.fer2013 import FER2013
 from pasm_aug.data.ferplus import FERPlus
 from pasm_aug.data.folder import ExpressionFolder
+from pasm_aug.data.left_out import without_listed
 from pasm_aug.data.manifest import Manifest
 from pasm_aug.data.rafdb import RAFDB
 from pasm_aug.data.synthetic.dataset import SyntheticExpressions
@@ -63,6 +64,7 @@ def open_dataset(
     size: int | None = None,
     limit: int | None = None,
     seed: int = 0,
+    exclude: str | Path | None = None,
     transform: Transform | None = None,
     **options: Any,
 ) -> ExpressionDataset:
@@ -76,6 +78,8 @@ def open_dataset(
             from disk are cut to a square and resized before ``transform`` (as they are by default).
         limit (int, optional): at most so many items, spread over all classes (seeded, the same for the same seed).
         seed (int): of the drawn faces, of drawn splits and of ``limit``. Default: ``0``.
+        exclude (str or ``pathlib.Path``, optional): a list of images that are left out, before ``limit``; see
+            :func:`~pasm_aug.data.left_out.without_listed`.
         transform (callable, optional): applied to each image.
         **options: of the data set's class.
 
@@ -83,7 +87,7 @@ def open_dataset(
         ExpressionDataset: items (image, label).
 
     Raises:
-        ValueError: If the name is unknown, the root missing, or size or limit below 1.
+        ValueError: If the name is unknown, the root missing, size or limit below 1, or the list of another data set.
     """
     if name not in DATASETS:
         raise UserError(f"name must be one of {', '.join(DATASETS)}, got {name!r}")
@@ -91,6 +95,8 @@ def open_dataset(
         if number is not None and number < 1:
             raise UserError(f"{argument} must be at least 1, got {number}")
     dataset = DATASETS[name](root, split, size=size, seed=seed, transform=transform, **options)
+    if exclude is not None:
+        dataset = without_listed(dataset, exclude, split)
     return dataset if limit is None else dataset.limited(limit, seed)
 
 

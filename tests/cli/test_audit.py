@@ -70,6 +70,25 @@ def is_wrong(row):
     return not row["path"].startswith(f"{row['label']}/{row['label']}-")
 
 
+def test_images_that_were_found_wrong_are_left_out(finished, root, tmp_path, capsys):
+    """The rows of suspects.csv that a person keeps are a list for --exclude, of this data set alone."""
+    rows = [row for row in rows_of(finished) if is_wrong(row)]
+    kept = tmp_path / "wrong.csv"
+    with kept.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    dataset = open_splits("folder", root, exclude=kept)
+    assert len(dataset) == 240 - len(rows) == 216
+    assert all(path.name.startswith(path.parent.name) for path in dataset.paths)
+    capsys.readouterr()
+    other = ["audit", "--data", "synthetic", "--exclude", str(kept), "--out", str(tmp_path / "out")]
+    assert main(other) == 2
+    assert f"{kept}, line 2: label must be" in capsys.readouterr().err
+    assert audit(root, finished, "--epochs", "12", "--exclude", kept) == 2  # other images: another folder
+    assert "choose another --out" in capsys.readouterr().err
+
+
 def test_the_wrong_ones_come_first(finished, root):
     rows = rows_of(finished)
     assert list(rows[0]) == COLUMNS

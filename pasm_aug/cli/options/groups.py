@@ -67,6 +67,13 @@ def add_source(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--root", metavar="DIR", type=path, help="where the data set lies (not for synthetic)")
     group.add_argument("--limit", metavar="N", type=at_least(1, int), help="use at most N images of each split")
+    group.add_argument(
+        "--exclude",
+        metavar="CSV",
+        type=path,
+        help="leave out these images: rows of suspects.csv from an audit, those that you found mislabelled (columns "
+        "split and index)",
+    )
 
 
 def add_split(group: argparse._ArgumentGroup, default: str) -> None:
