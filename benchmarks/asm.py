@@ -11,8 +11,9 @@ they are. ``asm-…`` are :data:`VARIANTS` of it; ``plain-online`` and ``asm-onl
 network trains as many epochs as take the seconds of ASM's two (:data:`EPOCHS`); those are many epochs on wrong labels,
 so ``plain-short`` trains as few as ASM, ``plain-smooth`` smooths its labels, and ``pair``, two networks whose logits
 are averaged, as ASM's are, believes all labels: what ASM gains over it is due to sorting alone. ``ARM@LR`` trains with
-another learning rate, ``ARM*N`` N times as long. Co-teaching and JoCoR are told the noise rate, the others are not.
-Intervals are of Student's t over the paired seeds, 95 %.
+another learning rate, ``ARM*N`` N times as long, ``ARM/best`` keeps the epoch that is best on the validation split.
+Co-teaching and JoCoR are told the noise rate, the others are not. Intervals are of Student's t over the paired seeds,
+95 %.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> 
     """Train and score one arm."""
     row: dict[str, Any] = {"noise": noise, "arm": arm, "seed": seed}
     kind, rate = noise.split(":")
+    arm, _, best = arm.partition("/")
     arm, _, times = arm.partition("*")
     arm, _, given = arm.partition("@")
     epochs, lr = round(epochs * float(times or 1)), float(given or LR)
@@ -115,6 +117,7 @@ def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> 
     view = PairedView(erase, v2.RandomHorizontalFlip())
     loss = functools.partial(distillation_loss, label_smoothing=0.1 if arm == "plain-smooth" else 0.0)
     options: dict[str, Any] = {"epochs": epochs, "lr": lr, "weight_decay": 5e-4, "seed": seed, "progress": False}
+    options |= {"val": data["val"], "patience": epochs} if best else {}
     trained = train(model, noisy, augment=view, method=method, loss=loss, **options)
     row |= {"epochs": epochs, "lr": lr, "method": None if method is None else repr(method)}
     row |= {name: round(evaluate(model, data[name]).accuracy, 5) for name in ("val", "test")}
@@ -199,7 +202,7 @@ def main() -> None:
     parser.add_argument("--noise", default="symmetric:0.3", metavar="KIND:RATE")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--arms", default=",".join(ARMS), help="also asm-… with a variant, plain-online")
+    parser.add_argument("--arms", default=",".join(ARMS), help="also asm-… with a variant, plain-online, and as above")
     parser.add_argument("--report", action="store_true", help="print the tables of what is done")
     parser.add_argument("--times", action="store_true", help="measure an epoch alone")
     parser.add_argument("--out", type=Path)
