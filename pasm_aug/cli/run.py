@@ -7,7 +7,7 @@ import argparse
 from pasm_aug.cli.options.fields import add_fields
 from pasm_aug.cli.options.groups import PAPER, add_data, add_model, add_search
 from pasm_aug.cli.options.noise import add_noise
-from pasm_aug.cli.options.training import BASELINES, add_erasing, add_method, add_start, add_training
+from pasm_aug.cli.options.training import BASELINES, TEACHER_EPOCHS, add_erasing, add_method, add_start, add_training
 from pasm_aug.core.parsers import at_least, path, seeds
 from pasm_aug.rounds import options
 
@@ -52,7 +52,12 @@ def _add_rounds(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("rounds (Algorithm 1)")
     add_fields(group, options.RoundOptions, "rounds", first="stopping")
     group.add_argument(
-        "--teacher-epochs", metavar="E", type=at_least(1, int), default=32, help="epochs of the first teacher"
+        "--teacher-epochs",
+        metavar="E",
+        type=at_least(1, int),
+        help="epochs of the first teacher (default: "
+        + "; ".join(f"{epochs} with --method {method}" for method, epochs in TEACHER_EPOCHS.items())
+        + ")",
     )
     group.add_argument(
         "--teacher-lr",

@@ -61,9 +61,21 @@ def test_how_points_are_mined_says_nothing_where_none_are(words, tmp_path, capsy
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "epochs"),
+    [([], 32), (["--method", "asm"], 60), (["--method", "pasm+asm"], 60), (["--augment", "asm"], 60),
+     (["--method", "asm", "--teacher-epochs", "32"], 32)],
+)  # fmt: skip
+def test_wrong_labels_ask_for_a_longer_training(words, epochs):
+    args = parse(["run", *words])
+    settle_run(args)
+    assert args.teacher_epochs == epochs
+
+
 @pytest.mark.slow
 def test_the_first_teacher_fits_and_its_points_lie_where_the_expression_is(tmp_path):
     options = build_parser().parse_args(["run"])
+    settle_run(options)
     faces = InMemory(SyntheticExpressions("train"), progress=False)
     teacher = build_model("small", 7)
     view = PairedView(make_geometry())

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pasm_aug.cli.options.groups import PAPER, SEARCH_BUDGET
+from pasm_aug.cli.options.training import TEACHER_EPOCHS
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.options import leaves
 from pasm_aug.rounds.arms import BARE, MINED, ONE_ROUND, matched_to, mines, square_of
@@ -27,8 +28,8 @@ def check_run(args: argparse.Namespace, names: Sequence[str]) -> None:
     _needs(args, {"refresh": 0.0}, args.miner is None, "to mine with the teacher, without --miner", names)
     measured = args.rounds is None and args.augment not in ONE_ROUND
     _needs(args, {"patience": 1, "margin": 1.0}, measured, "rounds that end by themselves, without --rounds", names)
-    new = args.teacher is None
-    _needs(args, {"teacher_epochs": 32, "teacher_lr": 0.05}, new, "a first teacher that is trained here", names)
+    first = {"teacher_epochs": TEACHER_EPOCHS[args.method], "teacher_lr": 0.05}
+    _needs(args, first, args.teacher is None, "a first teacher that is trained here", names)
     if args.augment != "online":
         spent = mining and args.search == "seeded"
         _needs(args, {"budget": SEARCH_BUDGET}, spent, "--search seeded and an arm that mines points", names)

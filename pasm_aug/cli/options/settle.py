@@ -60,6 +60,7 @@ def settle_train(args: argparse.Namespace) -> None:
 
 
 def _settle(args: argparse.Namespace) -> None:
+    settle_method(args)
     check_training(args)
     check_classes(args, "teacher", "miner")
     settle_noise(args)
