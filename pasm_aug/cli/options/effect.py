@@ -69,7 +69,7 @@ def _check_erasing(args: argparse.Namespace, names: Sequence[str]) -> None:
 
 
 def _needs(args: argparse.Namespace, usual: Mapping[str, Any], met: bool, what: str, names: Sequence[str]) -> None:
-    """Refuse the first option that is not as usual, unless what it needs is there; one of a preset is made so."""
+    """Refuse the first option that is not as usual, unless what it needs is there; a preset's is made so."""
     preset = PAPER if getattr(args, "preset", None) else {}
     for name, value in usual.items():
         given = getattr(args, name)

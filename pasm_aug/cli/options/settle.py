@@ -60,11 +60,10 @@ def settle_train(args: argparse.Namespace) -> None:
 
 
 def _settle(args: argparse.Namespace) -> None:
-    settle_method(args)
-    check_training(args)
     check_classes(args, "teacher", "miner")
     settle_noise(args)
     fill_in(args)
+    check_training(args)
 
 
 def fill_in(args: argparse.Namespace) -> None:
