@@ -23,6 +23,7 @@ from pasm_aug.training.checkpoint import remove_checkpoint
 from pasm_aug.training.result import TrainResult
 
 ERASED = "erased.safetensors"  # a few images as the arm online erased them
+MINING = "mining.json"  # the seconds that mining took, until the round is done
 
 
 def write_round(result: RoundResult, trained: TrainResult, info: Mapping[str, Any]) -> RoundResult:
@@ -53,7 +54,7 @@ def rewrite_round(result: RoundResult) -> RoundResult:
             card = model_card(info, result, options=known or info.get("alone"))
             write_atomic(folder / "README.md", card.encode("utf-8", "surrogateescape"))
             result.save()
-            remove_checkpoint(folder / "training.safetensors")  # the result is there: nothing will go on from it
+            _remove_interim(folder)  # the result is there: nothing will go on from it
     process_state().wait_for_everyone()
     return result
 
@@ -75,6 +76,11 @@ def read_round(folder: Path, model: nn.Module) -> tuple[RoundResult, nn.Module] 
         process_state().is_main_process and not (folder / CHECKSUMS).exists()
     ):  # stopped just before the list was written
         with resealed(folder):
-            remove_checkpoint(folder / "training.safetensors")
+            _remove_interim(folder)
     process_state().wait_for_everyone()
     return RoundResult.load(folder), load_model(folder, model=model)
+
+
+def _remove_interim(folder: Path) -> None:
+    remove_checkpoint(folder / "training.safetensors")
+    (folder / MINING).unlink(missing_ok=True)

@@ -25,11 +25,12 @@ from pasm_aug.data.origin import labels_of
 from pasm_aug.data.overlap import shared_images
 from pasm_aug.models import load_model
 from pasm_aug.rounds.arms import arm_positions, hit_rate, make_erase, mines
-from pasm_aug.rounds.folder import read_round, rewrite_round, write_round
+from pasm_aug.rounds.folder import MINING, read_round, rewrite_round, write_round
 from pasm_aug.rounds.hidden_images import write_hidden
 from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.rounds.resume import shared_positions
+from pasm_aug.rounds.stopwatch import adding_up
 from pasm_aug.search.mine import mine_positions
 from pasm_aug.training.balance import class_weights
 from pasm_aug.training.evaluation import count_outputs, evaluate, less
@@ -97,12 +98,13 @@ class Stages:
         Args:
             over: the result that the gain is measured against.
         """
-        folder, started = self.out / f"round-{number}", time.perf_counter()
+        folder = self.out / f"round-{number}"
         if done := read_round(folder, self.fresh(0)):
             return done
         folder.mkdir(parents=True, exist_ok=True)
-        points, queries = self._points(number, best, network, folder)
-        seconds = {} if points is None else {"mine": time.perf_counter() - started}
+        with adding_up(folder / MINING) as spent:
+            points, queries = self._points(number, best, network, folder)
+        seconds = {} if points is None else {"mine": spent[0]}
         pupil = copied(network) if self.options.student == "refine" else self.fresh(number)
         erase = make_erase(self.options.augment, points, **self.options.square())
         try:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ import torch
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.models import load_model
+from pasm_aug.rounds import stages
 from pasm_aug.rounds.algorithm import run_rounds
+from pasm_aug.rounds.folder import MINING
 from pasm_aug.rounds.results import RoundResult
+from pasm_aug.search.mine import mine_positions
 from pasm_aug.search.point_search import PointSearch
 from pasm_aug.training.balance import class_weights
 from pasm_aug.training.evaluation import evaluate
@@ -230,3 +234,24 @@ def test_a_result_that_cannot_be_the_first_teacher_is_refused_at_once(learning, 
     with pytest.raises(ValueError, match=r"predictions\.csv.*pass the folder itself"):
         run(tmp_path / "new", teacher=RoundResult.load(tmp_path / "old"))
     assert run(tmp_path / "new", teacher=tmp_path / "old", rounds=0)[0].val == results[0].val
+
+
+def test_the_seconds_of_mining_are_kept_when_the_student_is_interrupted(tmp_path, monkeypatch):
+    run(tmp_path, rounds=0)
+
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    def slow(*args, **options):
+        time.sleep(0.5)
+        return mine_positions(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "train", interrupted)
+        patch.setattr(stages, "mine_positions", slow)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, rounds=1)
+    kept = json.loads((tmp_path / "round-1" / MINING).read_text())["seconds"]
+    result = run(tmp_path, rounds=1)[1]
+    assert result.seconds["mine"] > kept > 0.5
+    assert not (tmp_path / "round-1" / MINING).exists()
