@@ -213,9 +213,11 @@ def stratified_split(
     for label, stratum in sorted(strata.items()):
         if len(stratum) < len(shares):
             name = classes[label] if classes is not None and label < len(classes) else label
+            own = np.count_nonzero(labels == label)
+            together = f" among its {own}: copies of an image, and a person's, stay together, in the class of the first"
             raise UserError(
                 f"class {name!r} must have at least {len(shares)} different images for as many parts, "
-                f"got {len(stratum)}"
+                f"got {len(stratum)}{together if own > len(stratum) else ''}"
             )
         missing = shares * sum(map(len, stratum))
         for turn, position in enumerate(rng.permutation(len(stratum))):

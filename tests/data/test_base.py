@@ -90,7 +90,8 @@ def test_split_depends_on_the_seed():
     [
         ([0, 0, 2, 2], {"fractions": (0.5, 0.5), "classes": ["x", "empty", "z"]}, "class 'empty'.*got 0"),
         ([0, 0, 0, 1], {"fractions": (0.5, 0.5)}, "class 1 .*got 1"),
-        ([0, 0, 0], {"fractions": (0.5, 0.5), "groups": [7, 7, 7]}, "got 1"),
+        ([0, 0, 0], {"fractions": (0.5, 0.5), "groups": [7, 7, 7]}, "got 1 among its 3: copies of an image"),
+        ([0, 1, 1], {"fractions": (0.5, 0.5), "groups": [7, 7, 8], "classes": "xy"}, "class 'x' .*got 1$"),
         ([0, 0, 0], {"fractions": (0.5, 0.4)}, "sum to 1"),
         ([0, 0, 0], {"fractions": (1.5, -0.5)}, "positive"),
         ([0, 0, 0], {"fractions": (0.5, 0.5), "groups": [1, 2]}, "2 names for 3 items"),

@@ -84,3 +84,16 @@ def test_paths_tell_when_images_have_joined(tmp_path):
     Image.new("L", (8, 8), 5).save(tmp_path / "data" / "train" / "cat" / "0.png")
     with pytest.raises(UserError, match=r"path must be that of image 1, .*: the list belongs to another data set"):
         without_listed(ExpressionFolder(tmp_path / "data", "train"), file, "train")
+
+
+def test_a_listed_path_may_begin_with_a_dot(tmp_path):
+    for number, (split, name) in enumerate(itertools.product(("train", "val"), ("cat", "dog"))):
+        (tmp_path / ".hidden" / split / name).mkdir(parents=True)
+        for image in range(2):
+            Image.new("L", (8, 8), 10 * image + number).save(tmp_path / ".hidden" / split / name / f"{image}.png")
+    whole = ExpressionFolder(tmp_path / ".hidden", "train")
+    for path in (".hidden/train/cat/0.png", "./.hidden/train/cat/0.png"):
+        file = listed(tmp_path / "out.csv", [f"train,0,{path}"], "split,index,path")
+        assert len(without_listed(whole, file, "train")) == 3
+    with pytest.raises(UserError, match="path must be that of image 0"):
+        without_listed(whole, listed(file, ["train,0,hidden/train/cat/0.png"], "split,index,path"), "train")
