@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def without_listed(dataset: ExpressionDataset, file: str | Path, split: str) -> 
         label, path = dataset.classes[int(dataset.labels[index])], row.get("path", "")
         if row.get("label", label) not in ("", label):
             raise place.error(f"label must be {label!r} as in the data set, got {row['label']!r}: {_OTHER}")
-        if path and paths is not None and not paths[index].absolute().as_posix().endswith("/" + path.lstrip("/")):
+        if path and paths is not None and not paths[index].absolute().as_posix().endswith(str(PurePosixPath("/", path))):
             raise place.error(f"path must be that of image {index}, {paths[index]}, got {path!r}: {_OTHER}")
         kept[index] = False
     gone = sorted(set(dataset.labels.tolist()) - set(dataset.labels[kept].tolist()))
