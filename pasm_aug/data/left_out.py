@@ -35,7 +35,8 @@ def without_listed(dataset: ExpressionDataset, file: str | Path, split: str) -> 
         label, path = dataset.classes[int(dataset.labels[index])], row.get("path", "")
         if row.get("label", label) not in ("", label):
             raise place.error(f"label must be {label!r} as in the data set, got {row['label']!r}: {_OTHER}")
-        if path and paths is not None and not paths[index].absolute().as_posix().endswith(str(PurePosixPath("/", path))):
+        ending = PurePosixPath("/", path).as_posix()  # without a leading ./
+        if path and paths is not None and not paths[index].absolute().as_posix().endswith(ending):
             raise place.error(f"path must be that of image {index}, {paths[index]}, got {path!r}: {_OTHER}")
         kept[index] = False
     gone = sorted(set(dataset.labels.tolist()) - set(dataset.labels[kept].tolist()))
