@@ -52,11 +52,16 @@ def undisturbed(model: nn.Module, device: torch.device) -> Iterator[None]:
         yield
 
 
+def check_model(model: object) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    return model
+
+
 def check_batch(
     images: Tensor, labels: Tensor, model: nn.Module | None, preprocess: Preprocess | None = None
 ) -> nn.Module:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    model = check_model(model)
     if not isinstance(images, Tensor) or not isinstance(labels, Tensor):
         raise TypeError(f"images and labels must be tensors, got {type(images).__name__} and {type(labels).__name__}")
     if images.dtype != torch.uint8 and not images.is_floating_point():

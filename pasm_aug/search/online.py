@@ -25,7 +25,7 @@ from pasm_aug.core.keyed_draws import content_keys, keyed_uniform
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.search.adversary import Network, Squares
 from pasm_aug.search.fills import other_images
-from pasm_aug.search.in_step import check_batch, check_index, check_where, undisturbed
+from pasm_aug.search.in_step import check_batch, check_index, check_model, check_where, undisturbed
 from pasm_aug.search.network_input import Preprocess
 from pasm_aug.search.place_table import PlaceTable
 from pasm_aug.search.step_search import Batch, StepOptions, search_step
@@ -104,7 +104,7 @@ class OnlineAdversarialErase:
         seed: int = 0,
     ) -> None:
         self.options = StepOptions(size, size_range, scale, ratio, value, budget, objective, p, hardness, fresh, seed)
-        self.model, self.preprocess = model, preprocess
+        self.model, self.preprocess = None if model is None else check_model(model), preprocess
         self.table = PlaceTable(self.options.places)
         self.epoch: int | None = None
         self.calls = 0
@@ -132,13 +132,16 @@ class OnlineAdversarialErase:
             where: (B,) bool: which images may be erased; ``None``: all.
 
         Returns:
-            Tensor like ``images``, which stay as they are.
+            Tensor like ``images``, which stay as they are. A gradient that ``images`` ask for passes outside the square.
 
         Raises:
             TypeError, ValueError: images, labels, index or where of a wrong type, shape or range; no model; no
                 preprocess, or one though the images are floating.
         """
         model, options = check_batch(images, labels, self.model, self.preprocess), self.options
+        if torch.is_inference_mode_enabled():  # as where Lightning validates: its tensors can be no part of a gradient
+            with torch.inference_mode(False), torch.no_grad():
+                return self(images.clone(), labels.clone(), index=index, where=where)
         self.calls, self._last = self.calls + 1, None
         rows = None if index is None else check_index(index, len(images))
         if rows is not None:
@@ -147,7 +150,8 @@ class OnlineAdversarialErase:
         keys = content_keys(images) if rows is None else rows
         seed = derive_seed(options.seed, self.calls if self.epoch is None else self.epoch)
         draws = keyed_uniform(keys, options.draws, seed)
-        others = other_images(images, keys) if options.value == "image" and len(images) else None
+        images = images if torch.is_grad_enabled() else images.detach()
+        others = other_images(images.detach(), keys) if options.value == "image" and len(images) else None
         batch = Batch(images, labels.to(images.device, torch.int64), rows, keys, draws, others)
         may = None if options.p == 1 else draws[:, 0] < options.p
         if where is not None:

@@ -160,7 +160,9 @@ def search_step(options: StepOptions, network: Network, batch: Batch, table: Pla
         table.keep(batch.index, images, F.pad(worst, (0, 0, 0, room), value=-1), memory.maps)
     if tried is not shown and options.value != "point":
         chosen = F.pad(chosen[..., 1:], (1, 0))  # the pixel's colour is not what fills the square
-    return Found(shown.filled(chosen)[:, 0], sides.prod(1).sum(), tried, worst, None if memory is None else memory.maps)
+    with torch.set_grad_enabled(images.requires_grad):
+        erased = shown.filled(chosen)[:, 0]
+    return Found(erased, sides.prod(1).sum(), tried, worst, None if memory is None else memory.maps)
 
 
 def _candidates(options: StepOptions, network: Network, tried: Squares, batch: Batch, memory: Memory | None) -> Tensor:

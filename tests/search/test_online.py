@@ -269,6 +269,35 @@ def test_floating_images_of_any_channels(dtype, channels, value):
     assert bool((changed >= 12).all())
 
 
+@pytest.mark.parametrize("value", ["mean", "image", "point"])
+@pytest.mark.parametrize("p", [1.0, 0.5])
+@pytest.mark.parametrize("index", [None, INDEX])
+def test_a_gradient_passes_outside_the_square(value, p, index):
+    images = scaled(IMAGES).requires_grad_()
+    erased = OnlineAdversarialErase(conv_net(), size=5, value=value, p=p)(images, LABELS, index=index)
+    changed = erased != images
+    assert changed.any()
+    (gradient,) = torch.autograd.grad(erased.sum(), images)
+    assert not gradient[changed].any()
+    stopped = (gradient == 0).flatten(2).sum(2)
+    assert set(stopped.unique().tolist()) == ({25} if p == 1 else {0, 25})
+    assert torch.equal(gradient.unique(), torch.tensor([0.0, 1.0]))
+    with torch.no_grad():
+        assert not OnlineAdversarialErase(conv_net(), size=5)(images, LABELS).requires_grad
+
+
+@pytest.mark.parametrize("index", [None, INDEX])
+def test_in_inference_mode_it_erases_the_same(index):
+    net = conv_net()
+
+    def erased():
+        return OnlineAdversarialErase(net, size=5, preprocess=scaled)(IMAGES.clone(), LABELS.clone(), index=index)
+
+    with torch.inference_mode():
+        found = erased()
+    assert torch.equal(found, erased())
+
+
 def test_a_square_larger_than_the_image_covers_it():
     erased = OnlineAdversarialErase(conv_net(), size=50, value=9, budget=2, preprocess=scaled)(IMAGES, LABELS)
     assert bool((erased == 9).all())
@@ -478,6 +507,8 @@ def test_a_network_may_begin_in_place():
 
 
 def test_without_network_or_preprocessing():
+    with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, got str"):
+        OnlineAdversarialErase("resnet18")
     with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, got NoneType"):
         OnlineAdversarialErase()(IMAGES, LABELS)
     with pytest.raises(ValueError, match="preprocess is missing"):
