@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import numbers
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -75,8 +76,10 @@ def build_model(name: str, num_classes: int, *, weights: str | None = None, seed
         as timm's own description of the network says, else by ImageNet's mean and deviation.
 
     Raises:
-        ValueError: If the name is unknown, or the weights do not fit or cannot be had.
+        ValueError: If there is no class, the name is unknown, or the weights do not fit or cannot be had.
     """
+    if not isinstance(num_classes, numbers.Integral) or num_classes < 1:
+        raise UserError(f"num_classes must be a whole number, at least 1, got {num_classes!r}")
     pretrained = weights == "imagenet"
     with nullcontext() if seed is None else seeded(seed):
         try:

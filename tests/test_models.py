@@ -54,6 +54,12 @@ def test_build_model_names_the_mistake(name, weights, message):
         build_model(name, 3, weights=weights)
 
 
+@pytest.mark.parametrize("classes", [0, "7", 2.0])
+def test_a_network_has_a_whole_number_of_classes(classes):
+    with pytest.raises(ValueError, match=f"num_classes must be a whole number, at least 1, got {classes!r}"):
+        build_model("small", classes)
+
+
 def test_a_saved_model_comes_back_with_its_preprocessing(tmp_path):
     model = build_model("small", 5, seed=3)
     model.preprocess = Preprocess([0.5] * 3, [0.25] * 3)

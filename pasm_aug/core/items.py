@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,10 +43,12 @@ def class_names(dataset: Any) -> list[str]:
     return [] if known is None else [str(name) for name in known]
 
 
-def check_map_style(dataset: Any) -> None:
-    """Raise a TypeError for a data set that can only be iterated over, and say what can be done about it."""
+def check_map_style(dataset: Any, name: str = "dataset") -> None:
+    """Raise a TypeError for a data set that can only be iterated over, or a path, and say what can be done about it."""
+    if isinstance(dataset, str | os.PathLike):
+        raise TypeError(f"{name} must be a data set, got a path: pass ImageFolder({str(dataset)!r}), for instance")
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise TypeError(
-            f"dataset must have a length and items by index, got {type(dataset).__name__}: pass list(dataset); where "
+            f"{name} must have a length and items by index, got {type(dataset).__name__}: pass list(dataset); where "
             "that does not fit into memory, mine part by part into one file, which keeps what it holds"
         )

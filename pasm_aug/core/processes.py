@@ -16,19 +16,23 @@ from pasm_aug.core.errors import UserError
 
 # How long a process waits for the others. They may search or write for hours; who dies ends all of them anyway.
 PATIENCE = timedelta(days=2)
+Device = str | torch.device
 
 
-def process_state(device: str | None = None) -> PartialState:
+def process_state(device: Device | None = None) -> PartialState:
     """Rank, number of processes and barriers; under ``torchrun`` the processes find each other here.
 
     accelerate keeps one state for a process, so the first call decides on the device.
+
+    Args:
+        device: ``"cpu"``, ``"cuda"`` or a ``torch.device`` of these without a number; ``None``: a GPU if there is one.
 
     Raises:
         ValueError: an unknown device, a GPU where there is none, or another one than the first call's.
     """
     state = PartialState(cpu=_on_cpu(device), timeout=PATIENCE)
-    if device is not None and state.device.type != device:
-        raise UserError(f"device {device!r} was requested, but this process already computes on {state.device}")
+    if device is not None and state.device.type != str(device):
+        raise UserError(f"device '{device}' was requested, but this process already computes on {state.device}")
     return state
 
 
@@ -49,7 +53,7 @@ def exists_for_all(path: Path) -> bool:
 
 
 def make_accelerator(
-    device: str | None = None, precision: str = "no", tracker: GeneralTracker | None = None
+    device: Device | None = None, precision: str = "no", tracker: GeneralTracker | None = None
 ) -> Accelerator:
     """Device, precision and processes for training; ``device`` ``None`` is a GPU if there is one.
 
@@ -67,9 +71,11 @@ def make_accelerator(
     return Accelerator(cpu=_on_cpu(device), mixed_precision=precision, log_with=tracker)
 
 
-def _on_cpu(device: str | None) -> bool:
-    if device not in (None, "cpu", "cuda"):
-        raise UserError(f"device must be None, 'cpu' or 'cuda', got {device!r}")
-    if device == "cuda" and not torch.cuda.is_available():
+def _on_cpu(device: Device | None) -> bool:
+    name = None if device is None else str(device)
+    if name not in (None, "cpu", "cuda"):
+        hint = ": which one, CUDA_VISIBLE_DEVICES tells" if name.startswith("cuda:") else ""
+        raise UserError(f"device must be None, 'cpu' or 'cuda', got {name!r}{hint}")
+    if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device 'cuda' was requested, but torch sees no CUDA device")
-    return device == "cpu" or not torch.cuda.is_available()
+    return name == "cpu" or not torch.cuda.is_available()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the command line's --help reads AUGMENTS without loading to
     from torchvision.transforms import v2
 
     from pasm_aug.cache.position_cache import PositionCache
+    from pasm_aug.core.processes import Device
 
 AUGMENTS = {
     "point": "PASM: erased at the mined point",
@@ -96,7 +97,7 @@ def arm_positions(
     folder: Path,
     *,
     seed: int = 0,
-    device: str | None = None,
+    device: Device | None = None,
     progress: bool = True,
 ) -> PositionCache | None:
     """What :func:`make_erase` reads its places from: the mined points, or those moved elsewhere.

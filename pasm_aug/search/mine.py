@@ -28,7 +28,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.image_content import as_uint8, content_key, dataset_digest, probed
 from pasm_aug.core.items import check_map_style, class_names, class_of, unpacked
-from pasm_aug.core.processes import process_state
+from pasm_aug.core.processes import Device, process_state
 from pasm_aug.core.progress import above_bar
 from pasm_aug.search.closing import Account
 from pasm_aug.search.fingerprint import make_fingerprint
@@ -52,7 +52,7 @@ def mine_positions(
     search: Mode | PointSearch = "seeded",
     preprocess: Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    device: str | None = None,
+    device: Device | None = None,
     seed: int = 0,
     workers: int = 0,
     resume: bool = True,

@@ -132,7 +132,7 @@ class OnlineAdversarialErase:
             where: (B,) bool: which images may be erased; ``None``: all.
 
         Returns:
-            Tensor like ``images``, which stay as they are. A gradient that ``images`` ask for passes outside the square.
+            Tensor like ``images``, which stay as they are. A gradient that they ask for passes outside the square.
 
         Raises:
             TypeError, ValueError: images, labels, index or where of a wrong type, shape or range; no model; no

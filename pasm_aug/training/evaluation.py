@@ -16,7 +16,7 @@ from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.core.items import check_map_style, unpacked
 from pasm_aug.core.networks import take_logits
-from pasm_aug.core.processes import process_state
+from pasm_aug.core.processes import Device, process_state
 from pasm_aug.models import preprocess_of
 from pasm_aug.training.loading import EpochSampler, make_loader
 from pasm_aug.training.metrics import Metrics
@@ -28,7 +28,7 @@ def evaluate(
     *,
     preprocess: Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    device: str | None = None,
+    device: Device | None = None,
     workers: int = 0,
 ) -> Metrics:
     """Score ``model`` on ``dataset``, sharded over the processes without padding; the model's mode is kept.
@@ -61,7 +61,7 @@ def logits_of(
     *,
     preprocess: Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    device: str | None = None,
+    device: Device | None = None,
     workers: int = 0,
 ) -> Tensor:
     """(N, classes) float32, on the CPU: the logits of every sample; shared out like :func:`evaluate`."""
@@ -76,7 +76,7 @@ def logits_of(
     return reduce(found, "sum").cpu()
 
 
-def count_outputs(model: nn.Module, dataset: Dataset, *, device: str | None = None) -> int:
+def count_outputs(model: nn.Module, dataset: Dataset, *, device: Device | None = None) -> int:
     """How many classes ``model`` tells apart, seen on the first sample."""
     return next(Evaluation(dataset, batch_size=1, device=device).batches(model))[1].shape[1]
 
@@ -90,7 +90,7 @@ class Evaluation:
         *,
         preprocess: Callable[[Tensor], Tensor] | None = None,
         batch_size: int | None = None,
-        device: str | None = None,
+        device: Device | None = None,
         workers: int = 0,
     ) -> None:
         check_map_style(dataset)

@@ -19,7 +19,7 @@ from pasm_aug.core.errors import UserError
 from pasm_aug.core.eval_mode import eval_mode
 from pasm_aug.core.image_content import to_uint8_tensor
 from pasm_aug.core.items import unpacked
-from pasm_aug.core.processes import process_state
+from pasm_aug.core.processes import Device, process_state
 from pasm_aug.core.progress import progress_bar
 from pasm_aug.models import preprocess_of
 from pasm_aug.training.loading import EpochSampler, make_loader
@@ -43,7 +43,7 @@ def evaluate_occlusion(
     windows: bool = True,
     preprocess: Callable[[Tensor], Tensor] | None = None,
     batch_size: int | None = None,
-    device: str | None = None,
+    device: Device | None = None,
     workers: int = 0,
     seed: int = 0,
     progress: bool = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
@@ -15,6 +16,8 @@ if TYPE_CHECKING:  # --help reads the options without loading torch
     from torch import Tensor, nn
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
+
+    from pasm_aug.core.processes import Device
 
 SAMPLING = ("shuffle", "balanced")
 PRECISIONS = ("no", "bf16", "fp16")
@@ -48,7 +51,7 @@ class TrainingOptions:
         precision (str): ``"no"`` (float32), ``"bf16"``, or ``"fp16"`` (on a GPU).
         channels_last (bool): lay images and weights out for the GPU's tensor cores.
         compile (bool): ``torch.compile`` the network while it trains.
-        device (str, optional): ``"cpu"`` or ``"cuda"``; default a GPU if there is one.
+        device (str or torch.device, optional): ``"cpu"`` or ``"cuda"``; default a GPU if there is one.
         checkpoint_seconds (float): the checkpoint is written within an epoch too, when the last one is so old (of a
             single process).
 
@@ -134,7 +137,7 @@ class TrainingOptions:
     compile: bool = option(
         False, "torch.compile the network: a minute at the start, then faster; for long runs", group="machine"
     )
-    device: str | None = option(None, flag="device", identity=None)
+    device: Device | None = option(None, flag="device", identity=None)
     checkpoint_seconds: float = option(
         600.0,
         "save the state within an epoch too, so often: what a lost machine can cost; 0: after every step",
@@ -147,9 +150,11 @@ class TrainingOptions:
     )
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "accumulate"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("epochs", "batch_size", "accumulate"):
+            if not isinstance(number := getattr(self, name), numbers.Integral):
+                raise TypeError(f"{name} must be a whole number, got {number!r}")
+            if number < 1:
+                raise UserError(f"{name} must be at least 1, got {number}")
         for name, known in (("sampling", SAMPLING), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise UserError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
@@ -227,7 +232,7 @@ class CommonKeywords(TypedDict, total=False):
     precision: str
     channels_last: bool
     compile: bool
-    device: str | None
+    device: Device | None
     checkpoint_seconds: float
 
 

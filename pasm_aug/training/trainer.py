@@ -111,6 +111,10 @@ def train(
         OutOfMemoryError: a step does not fit into memory.
     """
     check_map_style(dataset)
+    if val is not None:
+        check_map_style(val, "val")
+    if not (method is None or hasattr(method, "setup")):
+        raise TypeError(f"method must be a training method such as ASM(), got {method!r}")
     options = replaced(options or TrainingOptions(), "train", **keywords)
     if options.patience is not None and val is None:
         raise UserError(
@@ -141,7 +145,12 @@ def train(
     for module in (teacher, preprocess, for_teacher):
         if isinstance(module, nn.Module):
             module.to(accelerator.device)
-    with borrowed(model, accelerator, channels_last=options.channels_last, compile=options.compile):
+    # A caller may have turned gradients off for all that follows, as notebooks do.
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        borrowed(model, accelerator, channels_last=options.channels_last, compile=options.compile),
+    ):
         optimizer, scheduler = _optimizer(model, options, len(sampler))
         average = _average(model, options.ema)
         student, prepared = accelerator.prepare(model, optimizer)

@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from pasm_aug.core.processes import PATIENCE, exists_for_all, process_state
+from pasm_aug.core.processes import PATIENCE, exists_for_all, make_accelerator, process_state
 
 CODE = """
 import json
@@ -33,6 +34,13 @@ def test_another_device_than_the_first_calls_is_refused():
     process_state("cpu")
     with pytest.raises(ValueError, match="device must be None, 'cpu' or 'cuda', got 'tpu'"):
         process_state("tpu")
+    with pytest.raises(ValueError, match="got 'cuda:1': which one, CUDA_VISIBLE_DEVICES tells"):
+        process_state(torch.device("cuda", 1))
+
+
+def test_torchs_own_devices_are_known():
+    assert process_state(torch.device("cpu")).device.type == "cpu"
+    assert make_accelerator(torch.device("cpu")).device.type == "cpu"
 
 
 def test_a_file_that_exists(tmp_path):

@@ -1,4 +1,5 @@
 import functools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,6 +193,30 @@ def test_own_optimizer_and_scheduler_are_used():
 def test_mistakes_are_named(options, data, message):
     with pytest.raises(ValueError, match=message):
         train(own_net(), data, **(QUICK | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dataset": "faces/train"}, r"dataset must be a data set, got a path: pass ImageFolder\('faces/train'\)"),
+        ({"val": Path("faces")}, "val must be a data set, got a path"),
+        ({"epochs": 1.5}, "epochs must be a whole number, got 1.5"),
+        ({"batch_size": "32"}, "batch_size must be a whole number, got '32'"),
+        ({"method": "asm"}, r"method must be a training method such as ASM\(\), got 'asm'"),
+    ],
+)
+def test_types_that_cannot_be_are_named(options, message):
+    with pytest.raises(TypeError, match=message):
+        train(own_net(), **({"dataset": Shapes()} | QUICK | options))
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_it_trains_where_gradients_are_off(off):
+    network, other = own_net(), own_net()
+    with off():
+        train(network, Shapes(), **QUICK)
+    train(other, Shapes(), **QUICK)
+    assert torch.equal(weights(network), weights(other))
 
 
 def test_a_teacher_of_other_classes_is_refused():
