@@ -26,6 +26,9 @@ class Pair(nn.Module):
         super().__init__()
         if a is b:
             raise UserError("a and b of a Pair must be two networks, got the same one twice")
+        for name, network in (("a", a), ("b", b)):
+            if not isinstance(network, nn.Module):
+                raise TypeError(f"{name} of a Pair must be a torch.nn.Module, got {type(network).__name__}")
         self.a, self.b = a, b
         first, second = (getattr(network, "preprocess", None) for network in (a, b))
         if repr(first) != repr(second) and first is not second:

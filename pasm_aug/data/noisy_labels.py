@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import Dataset
 
 from pasm_aug.core.errors import UserError
-from pasm_aug.core.items import class_names, unpacked
+from pasm_aug.core.items import check_map_style, class_names, unpacked
 from pasm_aug.core.keyed_draws import keyed_uniform
 from pasm_aug.core.rng import derive_seed
 from pasm_aug.data.noise_list import read_list, write_list
@@ -57,6 +57,7 @@ class NoisyLabels(Dataset[tuple[Any, int]]):
         dataset (Dataset): the one with the true labels.
 
     Raises:
+        TypeError: If the data set has no length or no items by index.
         FileNotFoundError: If there is no such file.
         ValueError: If rate, kind or matrix is out of its range, a label is, there is but one class, or the list
             belongs to another data set.
@@ -72,7 +73,7 @@ class NoisyLabels(Dataset[tuple[Any, int]]):
         file: str | Path | None = None,
         seed: int = 0,
     ) -> None:
-        assert isinstance(dataset, Sized)
+        check_map_style(dataset)
         if matrix is not None and file is not None:
             raise UserError("matrix and file both tell the labels: give one of them")
         self.dataset = dataset

@@ -14,11 +14,14 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from pasm_aug.core.checksums import resealed
+from pasm_aug.core.errors import UserError
 from pasm_aug.core.file_lock import FileLock
 from pasm_aug.core.files import write_json
 from pasm_aug.core.image_content import dataset_digest
+from pasm_aug.core.items import check_map_style
 from pasm_aug.core.options import replaced, takes
 from pasm_aug.core.processes import process_state
+from pasm_aug.data.base import SPLITS
 from pasm_aug.rounds.arms import ONE_ROUND
 from pasm_aug.rounds.keywords import RoundKeywords
 from pasm_aug.rounds.options import RoundOptions
@@ -52,8 +55,8 @@ def run_rounds(
         list of RoundResult: round 0, 1, …
 
     Raises:
-        TypeError: a keyword that is none.
-        ValueError: wrong options; ``out`` holds rounds of others, or a damaged file.
+        TypeError: a keyword that is none; a network in place of what makes one; a split that is no data set.
+        ValueError: wrong options; a split is missing; ``out`` holds rounds of others, or a damaged file.
         DivergedError: the first teacher's loss, or a student's in its first epoch, became NaN or infinite.
     """
     return list(iter_rounds(model, datasets, out=out, options=options, **keywords))
@@ -79,10 +82,20 @@ def iter_rounds(
 def _rounds(
     model: Callable[[], nn.Module], datasets: Mapping[str, Dataset], out: Path, options: RoundOptions
 ) -> Iterator[RoundResult]:
+    if isinstance(model, nn.Module) or not callable(model):
+        raise TypeError(
+            "model must be a function that makes an untrained network, such as lambda: build_model('small', 7, "
+            f"seed=None), got {type(model).__name__}"
+        )
+    if not isinstance(datasets, Mapping) or not {*SPLITS} <= {*datasets}:
+        got = ", ".join(map(str, datasets)) if isinstance(datasets, Mapping) else type(datasets).__name__
+        raise UserError(f"datasets must be a mapping that holds {', '.join(SPLITS)}, got {got}")
+    for name in SPLITS:
+        check_map_style(datasets[name], name)
     main, rule = process_state(options.training.device).is_main_process, options.stopping
     if options.augment in ONE_ROUND and rule.rounds is None:
         rule = replaced(rule, rounds=1)
-    stages = Stages(model, {name: datasets[name] for name in ("train", "val", "test")}, out, options)
+    stages = Stages(model, {name: datasets[name] for name in SPLITS}, out, options)
     if main:
         check_folder(out)
     data = {name: dataset_digest(datasets[name]) for name in ("train", "val")}  # test stays unread

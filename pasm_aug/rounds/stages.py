@@ -58,7 +58,10 @@ class Stages:
     def fresh(self, number: int) -> nn.Module:
         """An untrained network of round ``number``, the same in every arm."""
         with seeded(derive_seed(self.options.seed, number)):
-            return self._preprocessing(self.model())
+            network = self.model()
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"model() must return a torch.nn.Module, got {type(network).__name__}")
+        return self._preprocessing(network)
 
     def _preprocessing(self, network: nn.Module) -> nn.Module:
         """``network`` with the run's preprocessing, so that it is trained, scored and attacked with the same one."""

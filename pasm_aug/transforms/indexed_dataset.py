@@ -18,7 +18,7 @@ from torchvision.transforms.v2 import functional as F
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import dataset_digest
-from pasm_aug.core.items import unpacked
+from pasm_aug.core.items import check_map_style, unpacked
 from pasm_aug.transforms.erase_point import Collatable, ErasePoint
 
 
@@ -54,6 +54,7 @@ class IndexedDataset(Dataset):
         digest (int, optional): of ``base``; by default computed by :func:`dataset_digest`.
 
     Raises:
+        TypeError: ``base`` has no length or no items by index.
         CacheError: ``cache`` is damaged or gone.
         ValueError: ``cache`` was mined on another data set.
     """
@@ -66,6 +67,7 @@ class IndexedDataset(Dataset):
         cache: str | os.PathLike[str] | PositionCache | None = None,
         digest: int | None = None,
     ) -> None:
+        check_map_style(base, "base")
         self.base, self.transforms = base, transforms
         self.digest = dataset_digest(base) if digest is None else digest
         self.cache = cache if cache is None or isinstance(cache, PositionCache) else PositionCache.open(cache)

@@ -40,6 +40,8 @@ def test_what_is_no_pair_is_refused():
     net = own_net()
     with pytest.raises(ValueError, match="must be two networks, got the same one twice"):
         Pair(net, net)
+    with pytest.raises(TypeError, match=r"b of a Pair must be a torch\.nn\.Module, got NoneType"):
+        Pair(net, None)
     with pytest.raises(ValueError, match="a and b of a Pair must have the same preprocess"):
         Pair(build_model("small", 3), own_net())
     with pytest.raises(ValueError, match=r"model must be 'small', .*'pair:'"):

@@ -239,6 +239,8 @@ def test_one_class_has_no_other():
         NoisyLabels(Labels([0, 0], 1), 0.3)
     with pytest.raises(TypeError, match="rate must be a number, got 'a lot'"):
         NoisyLabels(Labels([0, 1], 2), "a lot")
+    with pytest.raises(TypeError, match="dataset must be a data set, got a path"):
+        NoisyLabels("faces/train", 0.3)
     with pytest.raises(IndexError):
         NoisyLabels([(Image.new("L", (4, 4)), 0), (Image.new("L", (4, 4)), 1)], 0.3)[2]
 

@@ -84,6 +84,22 @@ def test_it_stops_by_itself_when_validation_no_longer_improves(tmp_path):
     assert stop["reason"].startswith("Stopped after")
 
 
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        (OwnNet(), DATA, r"model must be a function that makes an untrained network, .* got OwnNet"),
+        ("small", DATA, "model must be a function .* got str"),
+        (lambda: None, DATA, r"model\(\) must return a torch\.nn\.Module, got NoneType"),
+        (own_net, DATA | {"val": "faces/val"}, "val must be a data set, got a path"),
+        (own_net, {"train": DATA["train"]}, "datasets must be a mapping that holds train, val, test, got train"),
+        (own_net, "faces", "datasets must be a mapping that holds train, val, test, got str"),
+    ],
+)
+def test_networks_and_splits_that_are_none(tmp_path, model, data, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        run_rounds(model, data, out=tmp_path / "out", **OPTIONS)
+
+
 def test_the_test_split_is_read_only_after_the_run_has_stopped(tmp_path):
     class Sealed(Shapes):
         open = False
