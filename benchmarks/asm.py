@@ -60,6 +60,17 @@ def prediction_mean(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.divide(sums, counts, out=np.full(len(counts), best.mean(dtype=np.float64)), where=counts > 0)
 
 
+def believed_mean(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(K,) mean p(label) of the images of each label, each counted by its p(label): Σ p² / Σ p.
+
+    However many labels of a class are wrong, it is the confidence of those that are believed; as long as nothing is
+    believed more than anything else, it is the plain mean.
+    """
+    own = probs[np.arange(len(labels)), labels].astype(np.float64)
+    squares, sums = (np.bincount(labels, weight, minlength=probs.shape[1]) for weight in (own**2, own))
+    return np.divide(squares, sums, out=np.ones(len(sums)), where=sums > 0)
+
+
 VARIANTS: dict[str, dict[str, Any]] = {  # of asm
     "agree": {"combine": "agree"},  # MAN's rule
     "fixed": {"rule": "fixed"},
@@ -71,6 +82,7 @@ VARIANTS: dict[str, dict[str, Any]] = {  # of asm
     "max": {"rule": "label-mean-max"},
     "marginal": {"rule": "marginal-max"},
     "predicted": {"rule": prediction_mean},
+    "believed": {"rule": believed_mean},
     "both": {"combine": "both"},
     "warm": {"warm_up": 0.3},
     "gentle": {"low": 0.05, "high": 0.5},

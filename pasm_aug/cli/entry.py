@@ -33,6 +33,7 @@ from pasm_aug.cli.evaluate import add_evaluate
 from pasm_aug.cli.export import add_export
 from pasm_aug.cli.import_model import add_import_model
 from pasm_aug.cli.inspect import add_inspect
+from pasm_aug.cli.memory import keep_freed_memory
 from pasm_aug.cli.mine import add_mine
 from pasm_aug.cli.options.file import read_options, set_options
 from pasm_aug.cli.options.groups import PAPER, HelpFormatter
@@ -129,6 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may follow
         complete(build_parser())
+    if argv is None:  # a process of its own
+        keep_freed_memory()
     try:
         with ended_by_sigterm(), output_anywhere(), warnings_in_one_line():
             return _run(list(sys.argv[1:] if argv is None else argv))
