@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, Subset
 
 from pasm_aug.cache.position_cache import PositionCache
 from pasm_aug.cache.stack import stacked_positions
-from pasm_aug.core.files import write_atomic, write_json
+from pasm_aug.core.files import write_atomic
 from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core.networks import copied
 from pasm_aug.core.processes import exists_for_all, process_state
@@ -26,7 +26,7 @@ from pasm_aug.data.overlap import shared_images
 from pasm_aug.models import load_model
 from pasm_aug.rounds.arms import arm_positions, hit_rate, make_erase, mines
 from pasm_aug.rounds.folder import MINING, read_round, rewrite_round, write_round
-from pasm_aug.rounds.hidden_images import write_hidden
+from pasm_aug.rounds.occluded import occluded_scores
 from pasm_aug.rounds.options import RoundOptions
 from pasm_aug.rounds.results import RoundResult
 from pasm_aug.rounds.resume import shared_positions
@@ -36,14 +36,11 @@ from pasm_aug.training.balance import class_weights
 from pasm_aug.training.evaluation import count_outputs, evaluate, less
 from pasm_aug.training.guards import DivergedError
 from pasm_aug.training.losses import distillation_loss
-from pasm_aug.training.occlusion import evaluate_occlusion
 from pasm_aug.training.paired_gain import paired_gain
 from pasm_aug.training.result import TrainResult
 from pasm_aug.training.tracking import open_tracker
 from pasm_aug.training.trainer import train
 from pasm_aug.transforms.paired_view import PairedView
-
-OCCLUSION: dict[str, Any] = {"sizes": (13 / 48,), "fills": ("grey",), "places": 4}  # what every network is scored under
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,8 @@ class Stages:
                 warnings.warn(f"{result.folder}: the test images have changed; they are scored anew", stacklevel=2)
             network = load_model(result.folder, model=self.fresh(0))
             result.test, result.test_digest, result.apart = self._score(network, test), digest, None
-            result.occluded = self._occluded(network, result)
+            device, workers = self.options.training.device, self.options.workers
+            result.occluded = occluded_scores(network, test, Path(result.folder), device=device, workers=workers)
             if len(seen):
                 result.apart = less(result.test, self._score(network, Subset(test, list(seen))))
             rewrite_round(result)
@@ -230,18 +228,6 @@ class Stages:
 
     def _score(self, network: nn.Module, split: Dataset) -> Any:
         return evaluate(network, split, device=self.options.training.device, workers=self.options.workers)
-
-    def _occluded(self, network: nn.Module, result: RoundResult) -> dict[str, float]:
-        """Accuracy on the test split with a part of every image hidden; the whole of it goes into two files."""
-        device, workers = self.options.training.device, self.options.workers
-        found = evaluate_occlusion(network, self.splits["test"], **OCCLUSION, device=device, workers=workers)
-        if process_state().is_main_process:
-            write_json(Path(result.folder) / "occlusion.json", found.asdict())
-            write_hidden(Path(result.folder), found)
-        (square,) = found.squares
-        assert square.mean is not None
-        bands = {name: band.accuracy for name, band in found.bands.items()}
-        return {"mean": square.mean, "worst": square.worst} | bands
 
     def _scored(self, arm: str, number: int, folder: Path, trained: TrainResult) -> RoundResult:
         """The result of a network that has just been trained, or given."""

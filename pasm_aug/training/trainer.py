@@ -7,7 +7,6 @@ training from :mod:`pasm_aug.training.checkpoint`.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Unpack
@@ -17,13 +16,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.core.image_content import dataset_digest
 from pasm_aug.core.items import check_map_style
-from pasm_aug.core.networks import check_state, copied
+from pasm_aug.core.networks import check_state
 from pasm_aug.core.options import identity, plain, replaced, takes, without_addresses
 from pasm_aug.core.processes import make_accelerator
 from pasm_aug.data.origin import labels_of
@@ -39,9 +37,9 @@ from pasm_aug.training.loading import EpochSampler, make_loader
 from pasm_aug.training.loop import EpochLoop, TrainingFiles
 from pasm_aug.training.losses import distillation_loss
 from pasm_aug.training.method import Method, Plan
+from pasm_aug.training.optimizing import averaged, make_optimizer
 from pasm_aug.training.options import TrainingKeywords, TrainingOptions
 from pasm_aug.training.result import TrainResult
-from pasm_aug.training.schedule import make_scheduler
 from pasm_aug.training.steps import TrainingStep
 from pasm_aug.training.student_input import StudentInput
 from pasm_aug.training.teacher_logits import TeacherLogits
@@ -151,8 +149,8 @@ def train(
         torch.enable_grad(),
         borrowed(model, accelerator, channels_last=options.channels_last, compile=options.compile),
     ):
-        optimizer, scheduler = _optimizer(model, options, len(sampler))
-        average = _average(model, options.ema)
+        optimizer, scheduler = make_optimizer(model, options, len(sampler))
+        average = averaged(model, options.ema)
         student, prepared = accelerator.prepare(model, optimizer)
         logits = None
         if teacher is not None:
@@ -236,21 +234,3 @@ def _sampler(dataset: Any, options: TrainingOptions, seed: int, accelerator: Acc
     chances = sample_weights(labels_of(dataset)) if options.sampling == "balanced" else None
     rank = accelerator.process_index
     return EpochSampler(length, options.batch_size, seed=seed, weights=chances, least=2, rank=rank, world=world)
-
-
-def _optimizer(model: nn.Module, options: TrainingOptions, steps: int) -> tuple[torch.optim.Optimizer, Any]:
-    """Optimiser and scheduler, ours or the caller's; ``steps`` make an epoch."""
-    make: Callable[..., torch.optim.Optimizer] = options.optimizer or functools.partial(
-        torch.optim.SGD, lr=options.lr, momentum=0.9, weight_decay=options.weight_decay
-    )
-    optimizer = make(model.parameters())
-    if options.scheduler:
-        return optimizer, options.scheduler(optimizer)
-    rates: dict[str, Any] = {name: getattr(options, name) for name in ("schedule", "milestones", "warmup")}
-    return optimizer, make_scheduler(optimizer, steps, options.epochs, **rates)
-
-
-def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:
-    if not decay:
-        return None
-    return AveragedModel(copied(model), multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
