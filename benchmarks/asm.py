@@ -2,7 +2,7 @@
 
     python benchmarks/asm.py --data synthetic [--noise symmetric:0.3] [--minutes 60] [--seeds 5]
     python benchmarks/asm.py --data fer2013 --root FER2013
-    python benchmarks/asm.py --data fer2013 --report
+    python benchmarks/asm.py --data fer2013 --report [--lead asm*2.5]
     python benchmarks/asm.py --data synthetic --times
 
 Every cell (noise, seed, arm) is done once and appended to ``results/asm-DATA.jsonl``; run again, the campaign goes on
@@ -142,7 +142,7 @@ def cell(arm: str, noise: str, seed: int, data: dict[str, Any], epochs: int) -> 
             "clean_purity": share(right, found.clean),
             "noise_precision": share(noisy.flipped, found.noise),
             "noise_recall": share(found.noise, noisy.flipped),
-            "ap_asm": round(average_precision(noisy.flipped, -found.p_label), 4),
+            "ap_asm": round(average_precision(noisy.flipped, -found.p_label), 4) if noisy.flipped.any() else None,
             "by_class": by_class(noisy, found),
         }
     return row
@@ -216,6 +216,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--arms", default=",".join(ARMS), help="also asm-… with a variant, plain-online, and as above")
     parser.add_argument("--report", action="store_true", help="print the tables of what is done")
+    parser.add_argument("--lead", default="asm", metavar="ARM", help="compare this arm with the others")
     parser.add_argument("--times", action="store_true", help="measure an epoch alone")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -226,7 +227,7 @@ def main() -> None:
     out = args.out or Path(__file__).parent / "results" / f"asm-{args.data}.jsonl"
     shown = ("seed", "arm", "val", "test", "train_seconds")
     done = campaign(out, functools.partial(run, args), shown, go_on=not args.report)
-    print(report([row for row in done if row["noise"] == args.noise]))
+    print(report([row for row in done if row["noise"] == args.noise], args.lead))
 
 
 if __name__ == "__main__":
