@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pasm_aug.report.charts import WIDTH, chart, charts, colour, legend, png
 from pasm_aug.report.difference import Difference
-from pasm_aug.report.lettering import class_label, line_label
+from pasm_aug.report.lettering import class_label, line_label, whole
 from pasm_aug.rounds.arms import AUGMENTS
 from pasm_aug.rounds.results import RoundResult
 
@@ -164,7 +164,7 @@ def _label(panel: Any, classes: Sequence[str], values: np.ndarray, sign: str, da
                 panel.text(
                     column,
                     row,
-                    f"{round(value):{sign if round(value) else ''}}",
+                    whole(value, sign),
                     ha="center",
                     va="center",
                     fontsize=8,

@@ -16,6 +16,12 @@ def literal(text: str) -> str:
     return "\N{ZERO WIDTH SPACE}" * escaped.startswith("_") + escaped
 
 
+def whole(value: float, sign: str = "") -> str:
+    """A number, rounded, with the minus that is as wide as a plus; ``sign``: ``"+"`` for one before those above 0."""
+    number = round(value)
+    return f"{number:{sign if number else ''}}".replace("-", "\N{MINUS SIGN}")
+
+
 def line_label(name: str) -> str:
     """The name of a line in a legend, below the others."""
     return literal(shortened(name, WHOLE_LINE))

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pasm_aug.core.errors import UserError
 from pasm_aug.report.charts import WIDTH, colour, png
-from pasm_aug.report.lettering import class_label
+from pasm_aug.report.lettering import class_label, whole
 from pasm_aug.training.occlusion_metrics import OcclusionMetrics, SquareScores
 
 A_ROW, PANELS = 4, 12  # heat maps beside each other; of classes, at most
@@ -138,7 +138,7 @@ def _heatmaps(
     bar = figure.colorbar(drawn, ax=list(panels.flat), orientation="horizontal", aspect=45, pad=0.03)
     bar.ax.invert_xaxis()
     bar.ax.xaxis.set_major_locator(MaxNLocator(7))
-    bar.ax.xaxis.set_major_formatter(lambda value, _: f"{0.0 - value:g}")  # and not -0
+    bar.ax.xaxis.set_major_formatter(lambda value, _: f"{0.0 - value:g}".replace("-", "\N{MINUS SIGN}"))  # no -0
     bar.ax.tick_params(labelsize=8)
     bar.set_label("points of accuracy lost with the square around that place", fontsize=8)
 
@@ -162,7 +162,7 @@ def _number(panel: Any, extent: tuple[float, float, float, float], drop: np.ndar
         panel.text(
             left + (right - left) * (column + 0.5) / drop.shape[1],
             top + (bottom - top) * (row + 0.5) / drop.shape[0],
-            f"{round(value)}",
+            whole(value),
             ha="center",
             va="center",
             fontsize=5.5,

@@ -10,7 +10,7 @@ import pytest
 from pasm_aug.report import charts
 from pasm_aug.report.difference import Difference
 from pasm_aug.report.figures import accuracy_figure, change_figure, confusion_figure, gains_figure
-from pasm_aug.report.lettering import class_label, line_label, literal, shortened
+from pasm_aug.report.lettering import class_label, line_label, literal, shortened, whole
 from pasm_aug.report.occlusion_figures import class_occlusion_figure
 from pasm_aug.report.partition_figures import class_purity_figure, class_subsets_figure, thresholds_figure
 from pasm_aug.report.partitions import Sorted
@@ -88,3 +88,8 @@ def test_a_sign_is_taken_from_a_further_font_where_one_is_installed(monkeypatch,
     assert caplog.text == ""
     assert drawn[0] == drawn[1]
     assert drawn[1] != drawn[2]
+
+
+def test_whole_numbers_have_signs_of_one_width():
+    assert [whole(value) for value in (-6.4, -0.4, 0.0, 3.6)] == ["−6", "0", "0", "4"]
+    assert [whole(value, "+") for value in (-6.4, -0.4, 0.0, 3.6)] == ["−6", "0", "0", "+4"]
