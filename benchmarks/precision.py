@@ -35,7 +35,7 @@ COLUMNS = {"network": "network"} | {way: f"{way}|.0f" for way in WAYS} | {f"÷ {
 
 def instructions() -> list[str]:
     """Of those that compute in bf16, the ones that this processor has; none where the system does not tell."""
-    known = ("avx512_bf16", "amx_bf16", "bf16", "i8mm")  # x86, and ARM
+    known = ("avx512_bf16", "amx_bf16", "bf16")  # x86, and ARM
     file = Path("/proc/cpuinfo")
     flags = set(file.read_text().split()) if file.exists() else set()
     return [name for name in known if name in flags]

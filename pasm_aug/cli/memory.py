@@ -14,8 +14,8 @@ def keep_freed_memory() -> None:
     """Have the C library keep what is freed for the next step, instead of giving it back to the system at once.
 
     A training step on a CPU frees and allocates the same tensors as the one before. By glibc's defaults the large ones
-    come as fresh pages each time, which takes a tenth to a fifth of the step (benchmarks/README.md). It is a setting of
-    the whole process, hence the command's and not the trainer's. Settings in the environment win (``MALLOC_…``,
+    come as fresh pages each time, which takes about a tenth of the processor time (benchmarks/README.md). It is a
+    setting of the whole process, hence the command's and not the trainer's. Settings in the environment win (``MALLOC_…``,
     ``GLIBC_TUNABLES``); without glibc nothing is done.
     """
     own = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
