@@ -15,8 +15,8 @@ def keep_freed_memory() -> None:
 
     A training step on a CPU frees and allocates the same tensors as the one before. By glibc's defaults the large ones
     come as fresh pages each time, which takes about a tenth of the processor time (benchmarks/README.md). It is a
-    setting of the whole process, hence the command's and not the trainer's. Settings in the environment win (``MALLOC_…``,
-    ``GLIBC_TUNABLES``); without glibc nothing is done.
+    setting of the whole process, hence the command's and not the trainer's. Settings in the environment win
+    (``MALLOC_…``, ``GLIBC_TUNABLES``); without glibc nothing is done.
     """
     own = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if sys.platform != "linux" or own:
